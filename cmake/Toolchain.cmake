@@ -1,0 +1,30 @@
+# Compiler, warnings, cache and linker; everything that is the same for all targets.
+
+find_program(IM_CCACHE ccache)
+if(IM_CCACHE)
+  # Precompiled headers and ccache get along only with these.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      ${IM_CCACHE})
+endif()
+
+find_program(IM_MOLD mold)
+if(IM_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-fpch-preprocess)
+endif()
+
+if(IM_SANITIZE)
+  add_compile_options(-fsanitize=${IM_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${IM_SANITIZE})
+endif()
+
+add_link_options(-Wl,--as-needed)
+
+# For code of ours; generated code is built without.
+set(IM_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
