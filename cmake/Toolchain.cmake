@@ -27,4 +27,4 @@ endif()
 add_link_options(-Wl,--as-needed)
 
 # For code of ours; generated code is built without.
-set(IM_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+set(IM_WARNINGS -Wall -Wextra -Wshadow=local -Wno-missing-field-initializers -Wnon-virtual-dtor -Woverloaded-virtual -Werror)

@@ -1,0 +1,18 @@
+# cmake -DOUT=file.cc -DFILES="a.sql;b.sql" -P EmbedMigrations.cmake
+# Writes the SQL files as C++ strings.
+set(text "#include \"common/pg/migrate.h\"\n\nnamespace im::pg {\n\n")
+string(APPEND text "const std::vector<Migration>& AllMigrations() {\n")
+string(APPEND text "  static const auto* all = new std::vector<Migration>{\n")
+foreach(file ${FILES})
+  string(REGEX MATCH "services/([a-z]+)/migrations/(([0-9]+)_[a-z0-9_]+)\\.sql$" ok ${file})
+  if(NOT ok)
+    message(FATAL_ERROR "not a migration's name: ${file}")
+  endif()
+  set(service ${CMAKE_MATCH_1})
+  set(name ${CMAKE_MATCH_2})
+  string(REGEX REPLACE "^0+" "" number ${CMAKE_MATCH_3})
+  file(READ ${file} sql)
+  string(APPEND text "      {\"${service}\", ${number}, \"${name}\", R\"IMSQL(${sql})IMSQL\"},\n")
+endforeach()
+string(APPEND text "  };\n  return *all;\n}\n\n}  // namespace im::pg\n")
+file(WRITE ${OUT} "${text}")

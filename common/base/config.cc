@@ -1,0 +1,123 @@
+#include "common/base/config.h"
+
+#include <cctype>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "common/base/log.h"
+
+namespace im {
+namespace {
+
+// CLI11 sees sections of a file as subcommands; ours are part of the option's name.
+class SectionedConfig : public CLI::ConfigTOML {
+ public:
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(input);
+    std::vector<CLI::ConfigItem> flat;
+    for (CLI::ConfigItem& item : items) {
+      if (item.name == "++" || item.name == "--") continue;  // a section opens or closes
+      for (auto parent = item.parents.rbegin(); parent != item.parents.rend(); ++parent) {
+        item.name = *parent + "." + item.name;
+      }
+      item.parents.clear();
+      flat.push_back(std::move(item));
+    }
+    return flat;
+  }
+
+  std::string to_config(const CLI::App* app, bool, bool, std::string) const override {
+    std::map<std::string, std::string> sections;
+    for (const CLI::Option* option : app->get_options()) {
+      if (!option->get_configurable() || option->get_lnames().empty()) continue;
+      const std::string& name = option->get_lnames().front();
+      const size_t dot = name.find('.');
+      if (dot == std::string::npos) continue;
+      std::string value =
+          option->count() > 0 ? option->as<std::string>() : option->get_default_str();
+      std::string line = "# " + option->get_description() + "\n" + name.substr(dot + 1) + " = " +
+                         CLI::detail::convert_arg_for_ini(value) + "\n";
+      if (value.empty())
+        line = "# " + option->get_description() + "\n" + name.substr(dot + 1) + " = \"\"\n";
+      sections[name.substr(0, dot)] += line;
+    }
+    std::string text;
+    for (const auto& [section, lines] : sections) {
+      text += (text.empty() ? "" : "\n");
+      text += "[" + section + "]\n" + lines;
+    }
+    return text;
+  }
+};
+
+std::string EnvironmentName(const std::string& key) {
+  std::string name = "IM_";
+  for (const char c : key) {
+    name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  return name;
+}
+
+}  // namespace
+
+Config::Config(const std::string& program, const std::string& description)
+    : app_(description, program) {
+  app_.config_formatter(std::make_shared<SectionedConfig>());
+  app_.set_config("--config", "", "The configuration file.");
+  app_.allow_config_extras(CLI::config_extras_mode::error);
+  app_.add_flag("--print-config", print_config_, "Print the configuration in force and end.")
+      ->configurable(false);
+  app_.set_version_flag("--version", IM_VERSION);
+}
+
+CLI::Option* Config::Prepare(CLI::Option* option, const std::string& key) {
+  return option->capture_default_str()->envname(EnvironmentName(key));
+}
+
+std::optional<int> Config::Parse(int argc, char** argv) {
+  try {
+    app_.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app_.exit(e);
+  }
+  if (print_config_) {
+    std::cout << app_.config_to_str(true, true);
+    return 0;
+  }
+  return std::nullopt;
+}
+
+void AddLoggingOptions(Config* config, LoggingOptions* options) {
+  config->Add("logging.level", &options->level, "Least level that is logged.")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  config->Add("logging.format", &options->format, "text, or json: one object a line.")
+      ->check(CLI::IsMember({"text", "json"}));
+}
+
+void AddMetricsOptions(Config* config, MetricsOptions* options) {
+  config->Add("metrics.listen", &options->listen,
+              "Address for Prometheus metrics over HTTP, e.g. 127.0.0.1:9101; empty: none.");
+}
+
+void AddServerOptions(Config* config, ServerOptions* options) {
+  config
+      ->Add("server.listen", &options->listen,
+            "Address to listen on: unix:/path, or HOST:PORT (anything but loopback needs TLS).")
+      ->required();
+  config->Add("server.tls_certificate", &options->tls_certificate, "PEM file of the certificate.");
+  config->Add("server.tls_key", &options->tls_key, "PEM file of the private key.");
+  config->Add("server.tls_client_ca", &options->tls_client_ca,
+              "PEM file of the CA whose certificates callers must show.");
+}
+
+void InitLog(const LoggingOptions& options, const std::string& service) {
+  static const std::map<std::string, LogLevel> kLevels = {{"debug", LogLevel::kDebug},
+                                                          {"info", LogLevel::kInfo},
+                                                          {"warning", LogLevel::kWarning},
+                                                          {"error", LogLevel::kError}};
+  InitLog(LogOptions{kLevels.at(options.level), options.format == "json", service});
+}
+
+}  // namespace im

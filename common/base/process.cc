@@ -1,0 +1,45 @@
+#include "common/base/process.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sodium.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "common/base/log.h"
+
+namespace im {
+namespace {
+
+sigset_t ShutdownSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+}  // namespace
+
+void InitProcess() {
+  const sigset_t signals = ShutdownSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  if (sodium_init() < 0) {
+    std::fputs("cannot initialise libsodium: no source of randomness\n", stderr);
+    std::exit(1);
+  }
+}
+
+void WaitForShutdownSignal() {
+  const sigset_t signals = ShutdownSignals();
+  int signal_number = 0;
+  sigwait(&signals, &signal_number);
+  Log(LogLevel::kInfo, "shutting_down", {{"signal", signal_number}});
+  signal(SIGTERM, SIG_DFL);
+  signal(SIGINT, SIG_DFL);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+}
+
+}  // namespace im

@@ -1,0 +1,157 @@
+#include "common/rpc/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+#include <grpcpp/impl/service_type.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <mutex>
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/log.h"
+
+namespace im::rpc {
+namespace {
+
+// Puts the name of a service that the generic one handles on reflection's list, which is made from
+// registered methods: one that nobody calls.
+class Announced : public grpc::Service {
+ public:
+  explicit Announced(const std::string& service) : method_("/" + service + "/-") {
+    AddMethod(new grpc::internal::RpcServiceMethod(method_.c_str(),
+                                                   grpc::internal::RpcMethod::NORMAL_RPC, nullptr));
+    MarkMethodCallback(
+        0,
+        new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>(
+            [](grpc::CallbackServerContext* context, const grpc::ByteBuffer*, grpc::ByteBuffer*) {
+              auto* reactor = context->DefaultReactor();
+              reactor->Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, ""));
+              return reactor;
+            }));
+  }
+
+ private:
+  const std::string method_;
+};
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
+  return text.str();
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Listen& listen) {
+  if (listen.tls_certificate.empty() && listen.tls_key.empty()) {
+    if (!IsLocal(listen.address)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("refusing to listen on ", listen.address,
+                       " without TLS: plaintext is for unix sockets and loopback only. Set a "
+                       "certificate and key "
+                       "(tls_certificate, tls_key), or listen on 127.0.0.1."));
+    }
+    return grpc::InsecureServerCredentials();
+  }
+  auto certificate = ReadFile(listen.tls_certificate);
+  if (!certificate.ok()) return certificate.status();
+  auto key = ReadFile(listen.tls_key);
+  if (!key.ok()) return key.status();
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back({*key, *certificate});
+  if (!listen.tls_client_ca.empty()) {
+    auto ca = ReadFile(listen.tls_client_ca);
+    if (!ca.ok()) return ca.status();
+    options.pem_root_certs = *ca;
+    options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
+  }
+  return grpc::SslServerCredentials(options);
+}
+
+}  // namespace
+
+Listen ToListen(const ServerOptions& options) {
+  return {options.listen, options.tls_certificate, options.tls_key, options.tls_client_ca};
+}
+
+bool IsLocal(const std::string& address) {
+  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
+         absl::StartsWith(address, "localhost:") || absl::StartsWith(address, "[::1]:");
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  });
+  std::unique_ptr<Server> server(new Server);
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(config.max_receive_bytes);
+  builder.SetMaxSendMessageSize(-1);
+  // Pings of clients are welcome every ten seconds, also on connections without a call.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // A peer that vanished without a word.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000);
+  // Two processes on one port would share the connections between them.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+
+  std::vector<int> ports(config.listen.size(), 0);
+  for (size_t i = 0; i < config.listen.size(); ++i) {
+    const Listen& listen = config.listen[i];
+    auto credentials = Credentials(listen);
+    if (!credentials.ok()) return credentials.status();
+    builder.AddListeningPort(listen.address, *credentials, &ports[i]);
+  }
+  if (config.generic != nullptr) builder.RegisterCallbackGenericService(config.generic);
+  for (grpc::Service* service : config.services) builder.RegisterService(service);
+  for (const std::string& name : config.generic_services) {
+    server->announced_.push_back(std::make_unique<Announced>(name));
+    builder.RegisterService(server->announced_.back().get());
+  }
+  server->server_ = builder.BuildAndStart();
+  for (size_t i = 0; i < config.listen.size(); ++i) {
+    std::string address = config.listen[i].address;
+    if (server->server_ == nullptr || ports[i] == 0) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", address, ": is another process using it?"));
+    }
+    if (absl::EndsWith(address, ":0")) {
+      address = absl::StrCat(address.substr(0, address.size() - 1), ports[i]);
+    }
+    server->addresses_.push_back(std::move(address));
+  }
+  if (config.healthy) {
+    auto* health = server->server_->GetHealthCheckService();
+    health->SetServingStatus(false);
+    server->health_ = std::make_unique<Ticker>(
+        std::chrono::seconds(1), [raw = server.get(), health, healthy = config.healthy] {
+          health->SetServingStatus(!raw->draining_.load() && healthy());
+        });
+  }
+  return server;
+}
+
+Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
+
+void Server::Drain() {
+  draining_.store(true);
+  if (health_ != nullptr) health_->Wake();
+}
+
+void Server::Shutdown(std::chrono::milliseconds grace) {
+  if (server_ == nullptr) return;
+  health_.reset();
+  server_->Shutdown(std::chrono::system_clock::now() + grace);
+  server_->Wait();
+  server_.reset();
+}
+
+}  // namespace im::rpc

@@ -1,0 +1,70 @@
+// The one way our processes listen: gRPC's callback server with health, reflection and limits.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/config.h"
+#include "common/base/workers.h"
+
+namespace im::rpc {
+
+struct Listen {
+  // "unix:/path" or "HOST:PORT"; port 0: any free one.
+  std::string address;
+  // PEM files. Empty: plaintext, which is refused on anything but a unix socket or loopback.
+  std::string tls_certificate;
+  std::string tls_key;
+  // Callers must show a certificate of this CA.
+  std::string tls_client_ca;
+};
+
+struct ServerConfig {
+  std::vector<Listen> listen;
+  // Handles what no registered service does; usually a Router.
+  grpc::CallbackGenericService* generic = nullptr;
+  // Services that the generic one handles, by full name, for reflection.
+  std::vector<std::string> generic_services;
+  // Generated callback services.
+  std::vector<grpc::Service*> services;
+  // Whether the process can work; asked once a second, on a thread of its own, for the standard
+  // health service.
+  std::function<bool()> healthy;
+  int max_receive_bytes = 1 << 20;
+};
+
+// Thread-safe. Shutdown happens in the destructor at the latest; what the config points to must
+// outlive it.
+class Server {
+ public:
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerConfig& config);
+  ~Server();
+
+  // The addresses in force, with ports filled in, in the order of ServerConfig.listen.
+  const std::vector<std::string>& addresses() const { return addresses_; }
+  // Health says NOT_SERVING from now on; calls go on.
+  void Drain();
+  // Waits for running calls until the deadline, then cancels them.
+  void Shutdown(std::chrono::milliseconds grace);
+
+ private:
+  Server() = default;
+
+  std::vector<std::unique_ptr<grpc::Service>> announced_;
+  std::unique_ptr<grpc::Server> server_;
+  std::vector<std::string> addresses_;
+  std::unique_ptr<Ticker> health_;
+  std::atomic<bool> draining_{false};
+};
+
+Listen ToListen(const ServerOptions& options);
+
+// Whether plaintext may be spoken there: a unix socket, or a loopback address.
+bool IsLocal(const std::string& address);
+
+}  // namespace im::rpc

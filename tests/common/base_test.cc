@@ -1,0 +1,50 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/base/error.h"
+#include "common/base/text.h"
+
+namespace im {
+namespace {
+
+using ::testing::Optional;
+
+TEST(ErrorTest, KeepsReasonAndDetails) {
+  const absl::Status status = Error(Reason::LOGIN_LOCKED, "wait",
+                                    {.retry_after = std::chrono::milliseconds(1500),
+                                     .violations = {{"a", "b\nc"}},
+                                     .metadata = {{"k", "v"}}});
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(ReasonOf(status), Optional(Reason::LOGIN_LOCKED));
+  const ErrorDetails details = DetailsOf(status);
+  EXPECT_THAT(details.retry_after, Optional(std::chrono::milliseconds(1500)));
+  ASSERT_EQ(details.violations.size(), 1u);
+  EXPECT_EQ(details.violations[0].field, "a");
+  EXPECT_EQ(details.violations[0].description, "b\nc");
+  EXPECT_EQ(details.metadata.at("k"), "v");
+}
+
+TEST(ErrorTest, ForeignStatusHasNoReason) {
+  EXPECT_EQ(ReasonOf(absl::InternalError("x")), std::nullopt);
+  EXPECT_EQ(ReasonOf(absl::OkStatus()), std::nullopt);
+}
+
+TEST(TextTest, CountsCharacters) {
+  EXPECT_THAT(CountCharacters(""), Optional(0u));
+  EXPECT_THAT(CountCharacters("aé€😀"), Optional(4u));
+}
+
+TEST(TextTest, RefusesWhatIsNotUtf8) {
+  for (const std::string bad : {"\xff", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
+                                "\xf4\x90\x80\x80", "\x80", "a\xe2\x82"}) {
+    EXPECT_EQ(CountCharacters(bad), std::nullopt) << bad;
+  }
+}
+
+TEST(TextTest, RefusesNul) {
+  EXPECT_FALSE(IsText(std::string("a\0b", 3)));
+  EXPECT_TRUE(IsText("a\nb"));
+}
+
+}  // namespace
+}  // namespace im

@@ -1,0 +1,66 @@
+#include "tests/support/database.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <pqxx/pqxx>
+#include <stdexcept>
+
+#include "common/base/random.h"
+#include "common/pg/migrate.h"
+
+namespace im::testing {
+namespace {
+
+std::string StartCluster() {
+  const std::string command =
+      std::string(IM_SOURCE_DIR "/tests/support/postgres.sh start " IM_TEST_POSTGRES_DIR);
+  FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
+  std::string url;
+  char buffer[512];
+  while (std::fgets(buffer, sizeof buffer, pipe) != nullptr) url += buffer;
+  if (pclose(pipe) != 0) throw std::runtime_error("failed: " + command);
+  while (!url.empty() && url.back() == '\n') url.pop_back();
+  return url;
+}
+
+}  // namespace
+
+TestDatabase::TestDatabase() {
+  static const std::string* admin_url = new std::string(StartCluster());
+  admin_url_ = *admin_url;
+  name_ = "test_" + RandomHex(6);
+  {
+    pqxx::connection connection(admin_url_);
+    pqxx::nontransaction transaction(connection);
+    transaction.exec("CREATE DATABASE " + name_);
+  }
+  url_ = admin_url_;
+  url_.replace(url_.find("///postgres") + 3, 8, name_);
+  const auto applied = pg::Migrate(url_, pg::AllMigrations());
+  if (!applied.ok()) throw std::runtime_error(applied.status().ToString());
+}
+
+TestDatabase::~TestDatabase() {
+  try {
+    pqxx::connection connection(admin_url_);
+    pqxx::nontransaction transaction(connection);
+    transaction.exec("DROP DATABASE " + name_ + " WITH (FORCE)");
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "cannot drop %s: %s\n", name_.c_str(), e.what());
+  }
+}
+
+void TestDatabase::Exec(const std::string& sql) {
+  pqxx::connection connection(url_);
+  pqxx::nontransaction transaction(connection);
+  transaction.exec(sql);
+}
+
+std::string TestDatabase::Value(const std::string& sql) {
+  pqxx::connection connection(url_);
+  pqxx::nontransaction transaction(connection);
+  return transaction.exec(sql).at(0).at(0).as<std::string>();
+}
+
+}  // namespace im::testing

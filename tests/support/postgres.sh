@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# A PostgreSQL cluster for tests, in the folder given: start (if it is not running), stop.
+# Everything in it may be lost: no fsync. As root it runs as the user postgres, as PostgreSQL wants.
+#   postgres.sh start DIR     prints the connection URL of its maintenance database
+#   postgres.sh stop DIR
+set -euo pipefail
+command=$1
+dir=$(mkdir -p "$2" && cd "$2" && pwd)
+bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
+[ -x "$bin/postgres" ] || { echo "PostgreSQL is not installed (package postgresql-15)" >&2; exit 1; }
+
+as_postgres=()
+if [ "$(id -u)" = 0 ]; then
+  as_postgres=(setpriv --reuid=postgres --regid=postgres --init-groups env HOME=/tmp)
+  # The folder may lie below one that postgres may not enter.
+  data=/tmp/im-test-postgres-$(printf %s "$dir" | cksum | cut -d' ' -f1)
+  mkdir -p "$data" && chown postgres: "$data"
+else
+  data=$dir/data
+fi
+sockets=$(printf '/tmp/im-test-pg-%s' "$(printf %s "$dir" | cksum | cut -d' ' -f1)")
+
+case $command in
+start)
+  exec 9>"$dir/lock"
+  flock 9
+  if ! "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1 9>&-; then
+    if [ ! -s "$data/PG_VERSION" ]; then
+      "${as_postgres[@]}" "$bin/initdb" -D "$data" -U im --auth=trust -E UTF8 --locale=C.UTF-8 -N >"$dir/initdb.log" 2>&1 9>&-
+    fi
+    mkdir -p "$sockets" && chmod 0777 "$sockets"
+    [ "$(id -u)" != 0 ] || chown postgres: "$sockets"
+    "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" -w -t 60 -l /dev/stdout \
+      -o "-c listen_addresses='' -c unix_socket_directories=$sockets -c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB" \
+      start >"$dir/start.log" 2>&1 </dev/null 9>&- || { cat "$dir/start.log" >&2; exit 1; }
+  fi
+  echo "postgresql:///postgres?host=$sockets&user=im"
+  ;;
+stop)
+  if "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
+    "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" -w -m immediate stop >/dev/null
+  fi
+  rm -rf "$data" "$sockets"
+  ;;
+*) sed -n '2,6p' "$0" >&2; exit 2 ;;
+esac
