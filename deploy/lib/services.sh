@@ -1,0 +1,135 @@
+# What runs: health, starting what changed, status, logs.
+
+address_of() {
+  case $1 in
+    postgres) echo "unix:$(postgres_socket)/.s.PGSQL.5432" ;;
+    gateway) echo "127.0.0.1:$PORT" ;;
+    *) echo "unix:$RUN/$1.sock" ;;
+  esac
+}
+
+healthy() {
+  service_pid "$1" >/dev/null || return
+  if [ "$1" = postgres ]; then
+    postgres_answers
+  else
+    "$IM_HOME/bin/imctl" health "$(address_of "$1")" >/dev/null 2>&1 </dev/null
+  fi
+}
+
+# fingerprint NAME: of all that a process of this service was started from.
+fingerprint() {
+  local dir
+  dir=$(service_dir "$1")
+  {
+    cat "$dir/run" "$dir/settings"
+    case $1 in
+      postgres)
+        "$POSTGRES_BIN/postgres" --version
+        cat "$(postgres_data)"/{im,pg_hba}.conf
+        ;;
+      *) cat "$IM_HOME/bin/im-$1" "$IM_HOME/etc/$1.conf" ;;
+    esac
+    [ "$1" != gateway ] || cat "$IM_HOME/certs/server.crt"
+  } | sha256sum | cut -d' ' -f1
+}
+
+# ensure_current NAME...: starts what does not run, and starts anew what runs with something older.
+ensure_current() {
+  local name print
+  for name in "$@"; do
+    print=$(fingerprint "$name")
+    if ! service_pid "$name" >/dev/null; then
+      start_service "$name"
+      changed "$name"
+    elif [ "$print" != "$(cat "$STATE/started.$name" 2>/dev/null)" ]; then
+      note "$name" "restarting: it, its configuration or its certificate changed"
+      stop_service "$name"
+      start_service "$name"
+      changed "$name"
+    fi
+    echo "$print" >"$STATE/started.$name"
+  done
+}
+
+# wait_healthy NAME...: or the program fails with the end of the log of the first that is not.
+wait_healthy() {
+  local name start
+  start=$(now_ms)
+  for name in "$@"; do
+    wait_until 60 healthy "$name" || fail "$name is not healthy after $(seconds_since "$start")." \
+      "./im logs $name; the configuration is $IM_HOME/etc" "$LOGS/$name/current"
+  done
+}
+
+# install_programs: copies what was built and differs. A move, so that a process keeps the file it runs.
+install_programs() {
+  local program
+  for program in im-auth im-chat im-presence im-gateway im-migrate im-bench imctl; do
+    if ! cmp -s "$ROOT/build/release/bin/$program" "$IM_HOME/bin/$program"; then
+      cp "$ROOT/build/release/bin/$program" "$IM_HOME/bin/.$program"
+      mv "$IM_HOME/bin/.$program" "$IM_HOME/bin/$program"
+      changed "$program"
+    fi
+  done
+}
+
+json_string() {
+  local text=$1
+  text=${text//\\/\\\\}
+  printf '"%s"' "${text//\"/\\\"}"
+}
+
+# status_json: one object, for scripts. pid is null where nothing runs.
+status_json() {
+  local name pid ok list=
+  for name in "${DAEMONS[@]}" postgres; do
+    pid=$(service_pid "$name") || pid=null
+    ok=false
+    healthy "$name" && ok=true
+    list+="${list:+,}{\"name\":\"$name\",\"pid\":$pid,\"healthy\":$ok,\"address\":$(json_string "$(address_of "$name")")}"
+  done
+  printf '{"services":[%s]}\n' "$list"
+}
+
+# status_table: for people; fails when something is not healthy.
+status_table() {
+  local name pid state since now bad=0
+  now=$(date +%s)
+  printf '%-10s %-10s %8s %10s  %s\n' SERVICE STATE PID UP ADDRESS
+  for name in "${DAEMONS[@]}" postgres; do
+    since=- state=down
+    if pid=$(service_pid "$name"); then
+      since="$((now - $(cat "$(service_dir "$name")/started"))) s"
+      if healthy "$name"; then state=healthy; else state=unhealthy; fi
+    elif [[ $(cat "$(service_dir "$name")/supervise/stat" 2>/dev/null) == finish* ]]; then
+      state=crashed
+    fi
+    [ "$state" = healthy ] || bad=1
+    printf '%-10s %-10s %8s %10s  %s\n' "$name" "$state" "${pid:--}" "$since" "$(address_of "$name")"
+  done
+  return $bad
+}
+
+# need_service NAME: fails with the list of names when there is none of that name.
+need_service() {
+  [[ " ${SERVICES[*]} " == *" $1 "* ]] || fail "There is no service named $1." "one of: ${SERVICES[*]}"
+}
+
+# show_logs FOLLOW LINES SERVICE...: each line behind the name of its service, when there are several.
+show_logs() {
+  local follow=$1 lines=$2 name pids=()
+  shift 2
+  for name in "$@"; do
+    local current=$LOGS/$name/current prefix=
+    [ $# -eq 1 ] || prefix=$(printf '%-9s| ' "$name")
+    [ -e "$current" ] || continue
+    if [ "$follow" = yes ]; then
+      tail -n "$lines" -F "$current" 2>/dev/null | sed -u "s/^/$prefix/" &
+      pids+=($!)
+    else
+      tail -n "$lines" "$current" | sed "s/^/$prefix/"
+    fi
+  done
+  [ ${#pids[@]} -eq 0 ] || wait "${pids[@]}"
+}

@@ -1,0 +1,89 @@
+# ./im test: stages, each with its minutes.
+
+# In this order. compose needs a Docker engine and so runs only when asked for.
+readonly STAGES=(build unit format shell proto tidy python) EXTRA_STAGES=(compose)
+
+test_usage() {
+  cat <<'TEXT'
+./im test                every stage below but compose
+./im test all            compose too: what CI runs
+./im test STAGE...       some of them
+
+build     the dev build, programs and tests
+unit      all tests of ctest: units, services against a PostgreSQL of their own, end to end
+format    clang-format changes nothing
+shell     shellcheck
+proto     buf lint, and buf breaking against the last release
+tidy      clang-tidy and clang's thread-safety analysis
+python    the example client in Python against real services
+compose   deploy/docker-compose.yml: up, chat, kill, down
+TEXT
+}
+
+command_test() {
+  local stages=() stage start log status=0 passed=0 failed=0 skipped=0 lines=() result
+  case ${1:-} in
+    -h | --help | help) test_usage; return ;;
+    '') stages=("${STAGES[@]}") ;;
+    all) stages=("${STAGES[@]}" "${EXTRA_STAGES[@]}") ;;
+    *) stages=("$@") ;;
+  esac
+  for stage in "${stages[@]}"; do
+    [[ " ${STAGES[*]} ${EXTRA_STAGES[*]} " == *" $stage "* ]] || fail "There is no test stage $stage." "./im test --help"
+  done
+  LOGS=$ROOT/build/logs
+  mkdir -p "$LOGS"
+  start=$(now_ms)
+  install_packages run build test
+  lines+=("packages" "$(minutes_since "$start")" ok)
+  for stage in "${stages[@]}"; do
+    printf '\n=== %s\n' "$stage"
+    start=$(now_ms)
+    # In a process of its own, so that every failing command ends the stage.
+    set +e
+    (set -e; "stage_$stage")
+    status=$?
+    set -e
+    case $status in
+      0) result=ok passed=$((passed + 1)) ;;
+      "$SKIPPED") result=skipped skipped=$((skipped + 1)) ;;
+      *) result=FAILED failed=$((failed + 1)) ;;
+    esac
+    lines+=("$stage" "$(minutes_since "$start")" "$result")
+    # Nothing can be said about what was not built.
+    [ "$stage" != build ] || [ "$result" = ok ] || break
+  done
+  printf '\n%-10s %8s  %s\n' STAGE MINUTES RESULT
+  printf '%-10s %8s  %s\n' "${lines[@]}"
+  add_test_counts
+  printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  [ "$failed" -eq 0 ]
+}
+
+# A stage ends with this status when it cannot run here.
+readonly SKIPPED=77
+
+minutes_since() { awk -v ms="$(($(now_ms) - $1))" 'BEGIN {printf "%.1f", ms / 60000}'; }
+
+# add_test_counts: the single tests of ctest count, not their stage.
+add_test_counts() {
+  local count=$ROOT/build/dev/ctest.count good bad
+  [[ " ${stages[*]} " == *" unit "* ]] && [ -s "$count" ] || return 0
+  read -r good bad <"$count"
+  passed=$((passed + good)) failed=$((failed + bad))
+}
+
+stage_build() { build dev; }
+
+stage_unit() {
+  local dir=$ROOT/build/dev total bad status=0
+  rm -f "$dir/ctest.count"
+  ctest --test-dir "$dir" -j"$(nproc)" --output-on-failure --no-tests=error 2>&1 | tee "$dir/ctest.log" || status=$?
+  read -r bad total < <(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests failed out of ([0-9]+)$/\1 \2/p' "$dir/ctest.log")
+  echo "$((total - bad)) $bad" >"$dir/ctest.count"
+  return "$status"
+}
+
+stage_python() { "$ROOT/tests/python/run.sh"; }
+
+stage_compose() { "$ROOT/tests/compose/run.sh"; }
