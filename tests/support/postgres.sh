@@ -30,7 +30,7 @@ start)
     fi
     mkdir -p "$sockets" && chmod 0777 "$sockets"
     [ "$(id -u)" != 0 ] || chown postgres: "$sockets"
-    "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" -w -t 60 -l /dev/stdout \
+    "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" -w -t 60 -l "$data/server.log" \
       -o "-c listen_addresses='' -c unix_socket_directories=$sockets -c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB" \
       start >"$dir/start.log" 2>&1 </dev/null 9>&- || { cat "$dir/start.log" >&2; exit 1; }
   fi
