@@ -1,0 +1,186 @@
+#include "common/token/verifier.h"
+
+#include <jwt.h>
+#include <sodium.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "absl/strings/numbers.h"
+#include "common/base/error.h"
+
+namespace im::token {
+namespace {
+
+using std::chrono::system_clock;
+
+// Ours have about 300.
+constexpr size_t kMostTokenBytes = 4096;
+constexpr std::chrono::minutes kRevocationLife = kLongestLife + std::chrono::minutes(5);
+
+struct FreeJwt {
+  void operator()(jwt_t* jwt) const { jwt_free(jwt); }
+};
+using Jwt = std::unique_ptr<jwt_t, FreeJwt>;
+
+// Without a key the signature is not looked at.
+Jwt Decode(const std::string& token, const std::string& pem) {
+  jwt_t* jwt = nullptr;
+  const auto* key = pem.empty() ? nullptr : reinterpret_cast<const unsigned char*>(pem.data());
+  if (jwt_decode(&jwt, token.c_str(), key, static_cast<int>(pem.size())) != 0) return nullptr;
+  return Jwt(jwt);
+}
+
+std::string Text(const char* text) { return text == nullptr ? std::string() : text; }
+
+bool HasTokenAlphabet(std::string_view token) {
+  for (const char c : token) {
+    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '-' || c == '_' || c == '.';
+    if (!ok) return false;
+  }
+  return !token.empty();
+}
+
+std::string HashOf(std::string_view token) {
+  std::string hash(crypto_generichash_BYTES, '\0');
+  crypto_generichash(reinterpret_cast<unsigned char*>(hash.data()), hash.size(),
+                     reinterpret_cast<const unsigned char*>(token.data()), token.size(), nullptr,
+                     0);
+  return hash;
+}
+
+}  // namespace
+
+Verifier::Verifier(VerifierOptions options) : options_(std::move(options)) {}
+
+rpc::Authenticate Verifier::AsAuthenticate() {
+  return [this](std::string_view token) { return Verify(token); };
+}
+
+absl::StatusOr<rpc::Identity> Verifier::Verify(std::string_view access_token) {
+  if (access_token.size() > kMostTokenBytes || !HasTokenAlphabet(access_token)) {
+    return Error(Reason::TOKEN_INVALID);
+  }
+  const std::string hash = HashOf(access_token);
+  {
+    MutexLock lock(&mu_);
+    const auto found = remembered_by_hash_.find(hash);
+    if (found != remembered_by_hash_.end()) {
+      remembered_.splice(remembered_.begin(), remembered_, found->second);
+      const rpc::Identity identity = found->second->identity;
+      IM_RETURN_IF_ERROR(StillGood(identity));
+      return identity;
+    }
+  }
+  IM_ASSIGN_OR_RETURN(const rpc::Identity identity, Check(access_token));
+  MutexLock lock(&mu_);
+  IM_RETURN_IF_ERROR(StillGood(identity));
+  Remember(hash, identity);
+  return identity;
+}
+
+// The signature and the claims; the lock is not held meanwhile.
+absl::StatusOr<rpc::Identity> Verifier::Check(std::string_view access_token) {
+  const std::string token(access_token);
+  const Jwt unverified = Decode(token, {});
+  // The algorithm is ours to say, never the token's: with "none" or an HMAC under the public key
+  // anybody could sign. (Without a key libjwt forgets the algorithm, but not the header.)
+  if (unverified == nullptr || Text(jwt_get_header(unverified.get(), "alg")) != "ES256") {
+    return Error(Reason::TOKEN_INVALID);
+  }
+  const std::string key_id = Text(jwt_get_header(unverified.get(), "kid"));
+  std::string pem;
+  {
+    MutexLock lock(&mu_);
+    if (pem_by_key_id_.empty()) {
+      return Error(Reason::SERVICE_UNAVAILABLE, "the keys of access tokens are not known yet",
+                   {.retry_after = std::chrono::milliseconds(500)});
+    }
+    const auto found = pem_by_key_id_.find(key_id);
+    if (found != pem_by_key_id_.end()) pem = found->second;
+  }
+  if (pem.empty()) {
+    MutexLock lock(&handler_mu_);
+    if (unknown_key_handler_) unknown_key_handler_();
+    return Error(Reason::TOKEN_INVALID);
+  }
+  const Jwt jwt = Decode(token, pem);
+  if (jwt == nullptr || jwt_get_alg(jwt.get()) != JWT_ALG_ES256 ||
+      Text(jwt_get_grant(jwt.get(), "iss")) != kIssuer) {
+    return Error(Reason::TOKEN_INVALID);
+  }
+  rpc::Identity identity;
+  if (!absl::SimpleAtoi(Text(jwt_get_grant(jwt.get(), "sub")), &identity.user_id)) {
+    return Error(Reason::TOKEN_INVALID);
+  }
+  identity.device_id = jwt_get_grant_int(jwt.get(), kDeviceClaim);
+  identity.expires_at =
+      system_clock::time_point(std::chrono::seconds(jwt_get_grant_int(jwt.get(), "exp")));
+  // A claim that is missing or no number reads as zero.
+  if (identity.user_id <= 0 || identity.device_id <= 0 ||
+      identity.expires_at <= system_clock::time_point()) {
+    return Error(Reason::TOKEN_INVALID);
+  }
+  return identity;
+}
+
+absl::Status Verifier::StillGood(const rpc::Identity& identity) const {
+  if (revoked_.count(identity.device_id) > 0) return Error(Reason::DEVICE_REVOKED);
+  if (options_.clock() > identity.expires_at + kLeeway) return Error(Reason::TOKEN_EXPIRED);
+  return absl::OkStatus();
+}
+
+void Verifier::Remember(const std::string& hash, const rpc::Identity& identity) {
+  if (remembered_by_hash_.count(hash) > 0) return;
+  while (remembered_.size() >= options_.remembered && !remembered_.empty()) {
+    remembered_by_hash_.erase(remembered_.back().hash);
+    remembered_.pop_back();
+  }
+  remembered_.push_front({hash, identity});
+  remembered_by_hash_[remembered_.front().hash] = remembered_.begin();
+}
+
+void Verifier::SetKeys(const std::vector<PublicKey>& keys) {
+  MutexLock lock(&mu_);
+  std::unordered_map<std::string, std::string> fresh;
+  for (const PublicKey& key : keys) fresh[key.id] = key.pem;
+  bool gone = false;
+  for (const auto& [id, pem] : pem_by_key_id_) {
+    const auto found = fresh.find(id);
+    gone = gone || found == fresh.end() || found->second != pem;
+  }
+  pem_by_key_id_.swap(fresh);
+  // Which key a token was verified with is not kept: keys go once a month.
+  if (gone) {
+    remembered_by_hash_.clear();
+    remembered_.clear();
+  }
+}
+
+bool Verifier::Revoke(int64_t device_id, system_clock::time_point at) {
+  MutexLock lock(&mu_);
+  ForgetOldRevocations();
+  return revoked_.emplace(device_id, at).second;
+}
+
+bool Verifier::IsRevoked(int64_t device_id) const {
+  MutexLock lock(&mu_);
+  return revoked_.count(device_id) > 0;
+}
+
+void Verifier::ForgetOldRevocations() {
+  const system_clock::time_point now = options_.clock();
+  if (now < revocations_cleaned_at_ + std::chrono::minutes(1)) return;
+  revocations_cleaned_at_ = now;
+  for (auto entry = revoked_.begin(); entry != revoked_.end();) {
+    entry = entry->second + kRevocationLife < now ? revoked_.erase(entry) : std::next(entry);
+  }
+}
+
+void Verifier::SetUnknownKeyHandler(std::function<void()> handler) {
+  MutexLock lock(&handler_mu_);
+  unknown_key_handler_ = std::move(handler);
+}
+
+}  // namespace im::token
