@@ -18,23 +18,28 @@ show_progress() {
   [ ! -t 1 ] || printf '\r\033[K'
 }
 
-# build PRESET [TARGET...]: configures when that was never done, and builds what is out of date.
+# configure PRESET -DIM_TESTS=ON|OFF: when that was never done. Tests need packages of their own, so a set-up
+# does without; a build that has them keeps them.
+configure() {
+  local dir=$ROOT/build/$1 log=$ROOT/build/$1/im-configure.log
+  if [ -e "$dir/build.ninja" ] && { [ "$2" = -DIM_TESTS=OFF ] || grep -qx IM_TESTS:BOOL=ON "$dir/CMakeCache.txt"; }; then
+    return
+  fi
+  mkdir -p "$dir"
+  (cd "$ROOT" && cmake --preset "$1" "$2") >"$log" 2>&1 </dev/null ||
+    fail "Configuring the $1 build failed." "mend it, then run this again." "$log"
+}
+
+# build PRESET [TARGET...]: builds what is out of date.
 build() {
-  local preset=$1 dir=$ROOT/build/$1 start log
+  local preset=$1 dir=$ROOT/build/$1 log=$ROOT/build/$1/im-build.log start
   shift
   start=$(now_ms)
-  log=$dir/im-build.log
-  mkdir -p "$dir"
-  if [ ! -e "$dir/build.ninja" ]; then
-    (cd "$ROOT" && cmake --preset "$preset" -DIM_TESTS="$([ "$preset" = release ] && echo OFF || echo ON)") \
-      >"$dir/im-configure.log" 2>&1 </dev/null ||
-      fail "Configuring the $preset build failed." "mend it, then run this again." "$dir/im-configure.log"
-  fi
-  if (cd "$dir" && ninja -n "$@") 2>/dev/null | grep -q 'no work to do'; then
+  if ninja -C "$dir" -n "$@" 2>/dev/null | grep -q 'no work to do'; then
     note build "$preset: nothing to do"
     return
   fi
-  note build "$preset, with ccache; its output is in ${log#"$PWD/"}"
+  note build "$preset, on $(nproc) cores; its output is in ${log#"$PWD/"}"
   ninja -C "$dir" "$@" </dev/null 2>&1 | show_progress build 3>"$log" ||
     fail "Building ($preset) failed after $(seconds_since "$start")." \
       "mend what the compiler says, then run this again." "$log"

@@ -42,7 +42,6 @@ stage_proto() {
 # remembered by the hash of the file, its headers of ours and the checks, so that the next run only looks at
 # what changed.
 stage_tidy() {
-  local dir=$ROOT/build/dev
   cd "$ROOT"
-  python3 deploy/lib/tidy.py "$dir" "$(nproc)"
+  python3 deploy/lib/tidy.py "$BUILD" "$(nproc)"
 }

@@ -8,6 +8,7 @@
 #   state/             what ./im remembers: the port, what was rendered, what runs
 
 readonly DAEMONS=(auth chat presence gateway)
+readonly PROGRAMS=(im-auth im-chat im-presence im-gateway im-migrate im-bench imctl)
 readonly SERVICES=(postgres "${DAEMONS[@]}")
 readonly DEFAULT_PORT=7400
 # A unix socket's path must be shorter than 108 bytes; the longest name below run/ is PostgreSQL's.
@@ -32,6 +33,8 @@ need_set_up() {
 
 # create_home: makes the folder, short paths for sockets included.
 create_home() {
+  local mask
+  mask=$(umask)
   umask 077
   mkdir -p "$IM_HOME" 2>/dev/null || fail "Cannot make the state folder $IM_HOME." \
     "choose another: IM_HOME=/somewhere ./im up"
@@ -51,6 +54,7 @@ create_home() {
   RUN=$(readlink -f "$IM_HOME/run")
   [ "$RUN" = "$IM_HOME/run" ] || note sockets "in $RUN, since the state folder's path is too long for them"
   chmod "$(is_root && echo 711 || echo 700)" "$RUN"
+  umask "$mask"
 }
 
 # lock_home: one ./im at a time changes a set-up. Held until the program ends.

@@ -65,7 +65,7 @@ wait_healthy() {
 # install_programs: copies what was built and differs. A move, so that a process keeps the file it runs.
 install_programs() {
   local program
-  for program in im-auth im-chat im-presence im-gateway im-migrate im-bench imctl; do
+  for program in "${PROGRAMS[@]}"; do
     if ! cmp -s "$ROOT/build/release/bin/$program" "$IM_HOME/bin/$program"; then
       cp "$ROOT/build/release/bin/$program" "$IM_HOME/bin/.$program"
       mv "$IM_HOME/bin/.$program" "$IM_HOME/bin/$program"

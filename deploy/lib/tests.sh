@@ -1,27 +1,33 @@
 # ./im test: stages, each with its minutes.
 
 # In this order. compose needs a Docker engine and so runs only when asked for.
-readonly STAGES=(build unit format shell proto tidy python) EXTRA_STAGES=(compose)
+readonly STAGES=(build unit format shell proto tidy setup) EXTRA_STAGES=(compose)
 
 test_usage() {
   cat <<'TEXT'
 ./im test                every stage below but compose
 ./im test all            compose too: what CI runs
 ./im test STAGE...       some of them
+./im test --preset dev   with another build than ./im up's: dev, asan, tsan
 
-build     the dev build, programs and tests
+build     programs and tests
 unit      all tests of ctest: units, services against a PostgreSQL of their own, end to end
 format    clang-format changes nothing
 shell     shellcheck
 proto     buf lint, and buf breaking against the last release
 tidy      clang-tidy and clang's thread-safety analysis
-python    the example client in Python against real services
+setup     ./im itself: up, up again, kill, restart, down; the example in Python against it
 compose   deploy/docker-compose.yml: up, chat, kill, down
 TEXT
 }
 
 command_test() {
   local stages=() stage start log status=0 passed=0 failed=0 skipped=0 lines=() result
+  if [ "${1:-}" = --preset ]; then
+    PRESET=${2:-}
+    shift 2 || fail "--preset needs a name." "./im test --help"
+  fi
+  BUILD=$ROOT/build/$PRESET
   case ${1:-} in
     -h | --help | help) test_usage; return ;;
     '') stages=("${STAGES[@]}") ;;
@@ -60,6 +66,9 @@ command_test() {
   [ "$failed" -eq 0 ]
 }
 
+# Tests run in the build that ./im up makes, so that programs are compiled once and tested as they will run.
+PRESET=release
+
 # A stage ends with this status when it cannot run here.
 readonly SKIPPED=77
 
@@ -67,16 +76,19 @@ minutes_since() { awk -v ms="$(($(now_ms) - $1))" 'BEGIN {printf "%.1f", ms / 60
 
 # add_test_counts: the single tests of ctest count, not their stage.
 add_test_counts() {
-  local count=$ROOT/build/dev/ctest.count good bad
+  local count=$BUILD/ctest.count good bad
   [[ " ${stages[*]} " == *" unit "* ]] && [ -s "$count" ] || return 0
   read -r good bad <"$count"
   passed=$((passed + good)) failed=$((failed + bad))
 }
 
-stage_build() { build dev; }
+stage_build() {
+  configure "$PRESET" -DIM_TESTS=ON
+  build "$PRESET"
+}
 
 stage_unit() {
-  local dir=$ROOT/build/dev total bad status=0
+  local dir=$BUILD total bad status=0
   rm -f "$dir/ctest.count"
   ctest --test-dir "$dir" -j"$(nproc)" --output-on-failure --no-tests=error 2>&1 | tee "$dir/ctest.log" || status=$?
   read -r bad total < <(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests failed out of ([0-9]+)$/\1 \2/p' "$dir/ctest.log")
@@ -84,6 +96,6 @@ stage_unit() {
   return "$status"
 }
 
-stage_python() { "$ROOT/tests/python/run.sh"; }
+stage_setup() { "$ROOT/tests/setup/run.sh"; }
 
 stage_compose() { "$ROOT/tests/compose/run.sh"; }
