@@ -16,6 +16,7 @@ note() { printf '%-*s %s\n' "$LABEL_WIDTH" "$1" "$2"; }
 # fail WHAT [NEXT [LOG]]: ends the program. The end of LOG, when given, is the reason.
 fail() {
   local what=$1 next=${2:-} log=${3:-}
+  EXPLAINED=yes
   {
     echo
     echo "im: $what"

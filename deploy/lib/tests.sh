@@ -47,7 +47,7 @@ command_test() {
     start=$(now_ms)
     # In a process of its own, so that every failing command ends the stage.
     set +e
-    (set -e; "stage_$stage")
+    (set -e; EXPLAINED=yes; "stage_$stage")
     status=$?
     set -e
     case $status in
@@ -63,6 +63,7 @@ command_test() {
   printf '%-10s %8s  %s\n' "${lines[@]}"
   add_test_counts
   printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  EXPLAINED=yes
   [ "$failed" -eq 0 ]
 }
 
