@@ -72,6 +72,9 @@ constexpr char kCreateGroup[] =
     "$6::bigint[],"
     " $7::smallint, $8::bytea)";
 
+constexpr char kIsAnswered[] =
+    "SELECT 1 FROM chat.answers WHERE user_id = $1 AND request_id = $2::uuid";
+
 #define IM_ENTRY_COLUMNS                                                                           \
   "SELECT conversation_id, seq, sender_user_id, (extract(epoch FROM at) * 1000000)::bigint AS at," \
   " request_id, request_hash, kind, content, count FROM chat.entries "
@@ -293,6 +296,12 @@ absl::StatusOr<PgMessageStore::CreatedGroup> PgMessageStore::CreateGroup(
                               .at(0);
     return CreatedGroup{row["made_id"].as<int64_t>(), row["outcome"].as<int>() != 0,
                         row["made_hash"].as<int64_t>()};
+  });
+}
+
+absl::StatusOr<bool> PgMessageStore::IsAnswered(int64_t user, const std::string& request_id) {
+  return pool_->Read([&](pg::Session& session) {
+    return !session.Exec(kIsAnswered, user, UuidFromBytes(request_id)).empty();
   });
 }
 

@@ -75,6 +75,9 @@ class PgMessageStore {
                                            bool open_history, const std::vector<int64_t>& members,
                                            const std::string& content);
 
+  // Whether a request that makes no entry of an existing conversation was answered before.
+  absl::StatusOr<bool> IsAnswered(int64_t user, const std::string& request_id);
+
   // An earlier entry of the same sender and request id.
   absl::StatusOr<std::optional<Entry>> FindEntry(int64_t conversation, int64_t sender,
                                                  const std::string& request_id);

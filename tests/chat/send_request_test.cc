@@ -1,0 +1,74 @@
+#include "services/chat/send_request.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/base/error.h"
+#include "im/chat/v1/messages.pb.h"
+
+namespace im::chat {
+namespace {
+
+using ::testing::Optional;
+
+const std::string kId(16, 'r');
+
+std::string Request(const std::string& content) {
+  v1::SendMessageRequest request;
+  request.set_conversation_id(7);
+  request.set_request_id(kId);
+  std::string bytes = request.SerializeAsString();
+  bytes += '\x1a';
+  size_t length = content.size();
+  for (; length > 127; length >>= 7) bytes += static_cast<char>((length & 0x7f) | 0x80);
+  bytes += static_cast<char>(length);
+  return bytes + content;
+}
+
+std::string Text(const std::string& body) {
+  v1::Content content;
+  content.mutable_text()->set_body(body);
+  return content.SerializeAsString();
+}
+
+std::optional<Reason> ReasonFor(const std::string& bytes) {
+  return ReasonOf(ParseSendRequest(bytes).status());
+}
+
+TEST(SendRequestTest, KeepsTheClientsOwnBytes) {
+  // An unknown field, 100, of a newer client.
+  const std::string content = Text("hé") + std::string("\xa0\x06\x01", 3);
+  const absl::StatusOr<SendItem> item = ParseSendRequest(Request(content));
+  ASSERT_TRUE(item.ok()) << item.status();
+  EXPECT_EQ(item->conversation_id, 7);
+  EXPECT_EQ(item->request_id, kId);
+  EXPECT_EQ(item->content, content);
+}
+
+TEST(SendRequestTest, TheHashIsOfPlaceAndContent) {
+  const auto hash = [](const std::string& bytes) { return ParseSendRequest(bytes)->request_hash; };
+  EXPECT_EQ(hash(Request(Text("a"))), hash(Request(Text("a"))));
+  EXPECT_NE(hash(Request(Text("a"))), hash(Request(Text("b"))));
+}
+
+TEST(SendRequestTest, RefusesWithAReason) {
+  EXPECT_THAT(ReasonFor("\xff\xff"), Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(std::string("\0\0", 2)), Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(""), Optional(Reason::REQUEST_ID_INVALID));
+  EXPECT_THAT(ReasonFor(Request("\x0a\x05hi")), Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(Request("")), Optional(Reason::CONTENT_MISSING));
+  EXPECT_THAT(ReasonFor(Request("\x12\x01x")), Optional(Reason::UNSUPPORTED_CONTENT));
+  EXPECT_THAT(ReasonFor(Request(Text(""))), Optional(Reason::TEXT_EMPTY));
+  EXPECT_THAT(ReasonFor(Request(Text(std::string(kMaxTextBytes + 1, 'x')))),
+              Optional(Reason::TEXT_TOO_LONG));
+  EXPECT_EQ(ReasonFor(Request(Text(std::string(kMaxTextBytes, 'x')))), std::nullopt);
+  EXPECT_THAT(ReasonFor(Request(std::string("\x0a\x03\x0a\x01\xff", 5))),
+              Optional(Reason::TEXT_INVALID));
+  EXPECT_THAT(ReasonFor(Request(std::string("\x0a\x05\x0a\x03"
+                                            "a\0b",
+                                            7))),
+              Optional(Reason::TEXT_INVALID));
+}
+
+}  // namespace
+}  // namespace im::chat

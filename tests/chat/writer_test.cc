@@ -1,0 +1,281 @@
+#include "services/chat/writer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "common/base/error.h"
+#include "common/base/random.h"
+#include "tests/support/database.h"
+
+namespace im::chat {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Optional;
+
+constexpr int64_t kAnn = 1, kBob = 2, kEve = 3;
+
+class NoLinks : public bus::LinkHandler {
+  void OnLinkDown(const std::shared_ptr<bus::Link>&) override {}
+  void OnSessionOpened(const std::shared_ptr<bus::Link>&, const bus::Session&) override {}
+  void OnSessionClosed(const std::shared_ptr<bus::Link>&, const bus::Session&, bool) override {}
+  void OnCall(const std::shared_ptr<bus::Link>&, const bus::Session&,
+              internal::v1::SessionCall) override {}
+};
+
+class WriterTest : public ::testing::Test {
+ protected:
+  using Future = std::future<absl::StatusOr<Entry>>;
+
+  WriterTest() {
+    database_.Exec("INSERT INTO chat.users (user_id, reachability) VALUES (1, 2), (2, 2)");
+    direct_ = *store_.OpenDirect(kAnn, kBob);
+    group_ =
+        store_.CreateGroup(kAnn, RandomBytes(16), 1, "t", false, {kAnn, kBob}, "")->conversation_id;
+  }
+
+  Future Send(int64_t conversation, int64_t sender, const std::string& content,
+              const std::string& request_id = RandomBytes(16), Writer* writer = nullptr) {
+    auto promise = std::make_shared<std::promise<absl::StatusOr<Entry>>>();
+    Future future = promise->get_future();
+    SendItem item;
+    item.conversation_id = conversation;
+    item.sender = sender;
+    item.request_id = request_id;
+    item.content = content;
+    item.request_hash = HashRequest("", content);
+    item.done = [promise](absl::StatusOr<Entry> entry) { promise->set_value(std::move(entry)); };
+    (writer == nullptr ? writer_ : *writer).Submit(std::move(item));
+    return future;
+  }
+
+  absl::StatusOr<std::optional<Entry>> Change(
+      int64_t user, const std::string& request_id,
+      std::function<absl::StatusOr<ChangePlan>(const ConversationState&,
+                                               const std::optional<LastStay>&)>
+          plan,
+      Writer* writer = nullptr) {
+    std::promise<absl::StatusOr<std::optional<Entry>>> promise;
+    ChangeItem item;
+    item.conversation_id = group_;
+    item.user = user;
+    item.request_id = request_id;
+    item.plan = std::move(plan);
+    item.done = [&](absl::StatusOr<std::optional<Entry>> entry) { promise.set_value(entry); };
+    (writer == nullptr ? writer_ : *writer).Submit(std::move(item));
+    return promise.get_future().get();
+  }
+
+  std::string Contents(int64_t conversation) {
+    return database_.Value(
+        "SELECT coalesce(string_agg(encode(content, 'escape'), ' ' ORDER BY seq), '') "
+        "FROM chat.entries WHERE kind = 10 AND conversation_id = " +
+        std::to_string(conversation));
+  }
+
+  im::testing::TestDatabase database_;
+  pg::Pool pool_{{.url = database_.url()}};
+  PgMessageStore store_{&pool_};
+  NoLinks handler_;
+  bus::LinkServer links_{{.handler = &handler_}};
+  Publisher publisher_{&links_};
+  Epoch epoch_{[](int64_t) {}};
+  Writer writer_{{.database_url = database_.url()}, &publisher_, &epoch_};
+  int64_t direct_ = 0;
+  int64_t group_ = 0;
+};
+
+TEST_F(WriterTest, StoresInOrderWithDenseSeqAndRunningCount) {
+  std::vector<Future> futures;
+  for (int i = 0; i < 200; ++i) {
+    futures.push_back(Send(i % 2 == 0 ? direct_ : group_, kAnn, std::to_string(i)));
+  }
+  int64_t direct_seq = 0, group_seq = 1;
+  for (int i = 0; i < 200; ++i) {
+    const absl::StatusOr<Entry> entry = futures[i].get();
+    ASSERT_TRUE(entry.ok()) << entry.status();
+    EXPECT_EQ(entry->seq, i % 2 == 0 ? ++direct_seq : ++group_seq);
+    EXPECT_EQ(entry->count, i / 2 + 1);
+  }
+  EXPECT_EQ(database_.Value("SELECT count(*) FROM chat.entries"), "201");
+  // Sending reads one's own.
+  EXPECT_EQ(database_.Value("SELECT read_seq || '/' || read_count FROM chat.members "
+                            "WHERE user_id = 1 AND conversation_id = " +
+                            std::to_string(group_)),
+            "101/100");
+}
+
+TEST_F(WriterTest, ARepetitionGetsTheFirstAnswerAlsoWithinABatch) {
+  const std::string id = RandomBytes(16);
+  std::vector<Future> futures;
+  for (int i = 0; i < 5; ++i) futures.push_back(Send(direct_, kAnn, "once", id));
+  for (Future& future : futures) EXPECT_EQ(future.get()->seq, 1);
+  EXPECT_THAT(ReasonOf(Send(direct_, kAnn, "twice", id).get().status()),
+              Optional(Reason::REQUEST_ID_REUSED));
+  // Somebody else may use the same id.
+  EXPECT_EQ(Send(direct_, kBob, "mine", id).get()->seq, 2);
+  EXPECT_EQ(Contents(direct_), "once mine");
+}
+
+TEST_F(WriterTest, OneKnownRequestDoesNotSpoilTheBatch) {
+  const std::string id = RandomBytes(16);
+  ASSERT_TRUE(Send(direct_, kAnn, "a", id).get().ok());
+  std::vector<Future> futures;
+  futures.push_back(Send(direct_, kAnn, "b"));
+  futures.push_back(Send(direct_, kAnn, "a", id));
+  futures.push_back(Send(direct_, kAnn, "c"));
+  EXPECT_EQ(futures[0].get()->seq, 2);
+  EXPECT_EQ(futures[1].get()->seq, 1);
+  EXPECT_EQ(futures[2].get()->seq, 3);
+}
+
+TEST_F(WriterTest, RefusalsAreReadAfresh) {
+  ASSERT_TRUE(Send(direct_, kAnn, "a").get().ok());
+  database_.Exec(
+      "SELECT chat.raise_pair(1, 2); INSERT INTO chat.contacts (user_id, other_user_id, blocked) "
+      "VALUES (2, 1, true)");
+  EXPECT_THAT(ReasonOf(Send(direct_, kAnn, "b").get().status()),
+              Optional(Reason::RECIPIENT_REFUSES));
+  EXPECT_THAT(ReasonOf(Send(direct_, kBob, "b").get().status()),
+              Optional(Reason::BLOCKED_BY_CALLER));
+  database_.Exec("UPDATE chat.contacts SET blocked = false; SELECT chat.raise_pair(1, 2)");
+  EXPECT_TRUE(Send(direct_, kAnn, "c").get().ok());
+  EXPECT_EQ(Contents(direct_), "a c");
+}
+
+TEST_F(WriterTest, StrangersAndFormerMembersAreToldApart) {
+  EXPECT_THAT(ReasonOf(Send(group_, kEve, "x").get().status()),
+              Optional(Reason::CONVERSATION_NOT_FOUND));
+  EXPECT_THAT(ReasonOf(Send(999, kEve, "x").get().status()),
+              Optional(Reason::CONVERSATION_NOT_FOUND));
+  ASSERT_TRUE(Change(kBob, RandomBytes(16), [](const ConversationState& state, auto&) {
+                return PlanLeave(state, kBob);
+              }).ok());
+  EXPECT_THAT(ReasonOf(Send(group_, kBob, "x").get().status()), Optional(Reason::NOT_A_MEMBER));
+}
+
+TEST_F(WriterTest, WhoWroteFirstMayBeAnswered) {
+  database_.Exec("UPDATE chat.users SET reachability = 1 WHERE user_id = 1");
+  EXPECT_THAT(ReasonOf(Send(direct_, kBob, "hello?").get().status()),
+              Optional(Reason::RECIPIENT_REFUSES));
+  ASSERT_TRUE(Send(direct_, kAnn, "hi").get().ok());
+  EXPECT_TRUE(Send(direct_, kBob, "hello").get().ok());
+}
+
+TEST_F(WriterTest, TwoWritersThatBothBelieveToOwnAConversation) {
+  Writer other({.database_url = database_.url()}, &publisher_, &epoch_);
+  std::vector<Future> futures;
+  for (int i = 0; i < 100; ++i) {
+    futures.push_back(Send(direct_, kAnn, "a", RandomBytes(16), &writer_));
+    futures.push_back(Send(direct_, kBob, "b", RandomBytes(16), &other));
+  }
+  for (Future& future : futures) {
+    const absl::StatusOr<Entry> entry = future.get();
+    ASSERT_TRUE(entry.ok()) << entry.status();
+  }
+  EXPECT_EQ(
+      database_.Value("SELECT count(*) || '/' || max(seq) || '/' || max(count) FROM chat.entries "
+                      "WHERE conversation_id = " +
+                      std::to_string(direct_)),
+      "200/200/200");
+}
+
+TEST_F(WriterTest, AMemberAddedThroughOneWriterSendsThroughTheOtherAtOnce) {
+  Writer other({.database_url = database_.url()}, &publisher_, &epoch_);
+  ASSERT_TRUE(Send(group_, kBob, "warm", RandomBytes(16), &other).get().ok());
+  ASSERT_TRUE(Change(kAnn, RandomBytes(16), [](const ConversationState& state, auto&) {
+                return PlanAdd(state, kAnn, {kEve});
+              }).ok());
+  EXPECT_TRUE(Send(group_, kEve, "hi", RandomBytes(16), &other).get().ok());
+  ASSERT_TRUE(Change(kAnn, RandomBytes(16), [](const ConversationState& state, auto&) {
+                return PlanRemove(state, kAnn, kEve);
+              }).ok());
+  EXPECT_THAT(ReasonOf(Send(group_, kEve, "hi", RandomBytes(16), &other).get().status()),
+              Optional(Reason::NOT_A_MEMBER));
+}
+
+TEST_F(WriterTest, AFounderLeavesAndComesBack) {
+  const std::string leave = RandomBytes(16);
+  const auto plan_leave = [](const ConversationState& state, auto&) {
+    return PlanLeave(state, kAnn);
+  };
+  const auto left = Change(kAnn, leave, plan_leave);
+  ASSERT_TRUE(left.ok()) << left.status();
+  EXPECT_EQ((*left)->seq, 2);
+  // Repeated, it says the same.
+  EXPECT_EQ((*Change(kAnn, leave, plan_leave))->seq, 2);
+  ASSERT_TRUE(Send(group_, kBob, "while away").get().ok());
+  const auto back = Change(kAnn, RandomBytes(16),
+                           [](const ConversationState& state, const std::optional<LastStay>& stay) {
+                             return PlanReturn(state, kAnn, stay);
+                           });
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ((*back)->seq, 4);
+  EXPECT_EQ(
+      database_.Value(
+          "SELECT string_agg(join_seq || '-' || coalesce(end_seq::text, '') || '/' || role, ' ' "
+          "ORDER BY join_seq) FROM chat.members WHERE user_id = 1 AND conversation_id = " +
+          std::to_string(group_)),
+      "1-2/3 4-/3");
+}
+
+TEST_F(WriterTest, WhoWasRemovedMayNotComeBackAlone) {
+  ASSERT_TRUE(Change(kAnn, RandomBytes(16), [](const ConversationState& state, auto&) {
+                return PlanRemove(state, kAnn, kBob);
+              }).ok());
+  EXPECT_THAT(
+      ReasonOf(Change(kBob, RandomBytes(16),
+                      [](const ConversationState& state, const std::optional<LastStay>& stay) {
+                        return PlanReturn(state, kBob, stay);
+                      })
+                   .status()),
+      Optional(Reason::NOT_ALLOWED));
+}
+
+TEST_F(WriterTest, ALockedConversationHoldsUpNoOther) {
+  ASSERT_TRUE(Send(direct_, kAnn, "warm").get().ok());
+  ASSERT_TRUE(Send(group_, kAnn, "warm").get().ok());
+  pqxx::connection holder(database_.url());
+  pqxx::work lock(holder);
+  lock.exec("SELECT 1 FROM chat.conversations WHERE id = " + std::to_string(direct_) +
+            " FOR UPDATE");
+  Future held = Send(direct_, kAnn, "held");
+  Future free = Send(group_, kAnn, "free");
+  EXPECT_TRUE(free.get().ok());
+  EXPECT_THAT(ReasonOf(held.get().status()), Optional(Reason::CONVERSATION_BUSY));
+  lock.commit();
+  EXPECT_TRUE(Send(direct_, kAnn, "free again").get().ok());
+}
+
+TEST_F(WriterTest, ALostDatabaseIsSaidAndRecoveredFrom) {
+  ASSERT_TRUE(Send(direct_, kAnn, "a").get().ok());
+  database_.Exec(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+      "AND pid <> pg_backend_pid()");
+  const std::string id = RandomBytes(16);
+  absl::StatusOr<Entry> entry = Send(direct_, kAnn, "b", id).get();
+  if (!entry.ok()) {
+    EXPECT_EQ(entry.status().code(), absl::StatusCode::kUnavailable) << entry.status();
+    entry = Send(direct_, kAnn, "b", id).get();
+  }
+  ASSERT_TRUE(entry.ok()) << entry.status();
+  EXPECT_EQ(entry->seq, 2);
+}
+
+TEST_F(WriterTest, DataThatWentBackGetsAnotherEpoch) {
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Send(direct_, kAnn, "a").get().ok());
+  const int64_t before = epoch_.current();
+  ASSERT_NE(before, 0);
+  const std::string id = std::to_string(direct_);
+  database_.Exec("DELETE FROM chat.entries WHERE seq > 1 AND conversation_id = " + id +
+                 "; UPDATE chat.conversations SET last_seq = 1, last_count = 1 WHERE id = " + id);
+  const absl::StatusOr<Entry> entry = Send(direct_, kAnn, "b").get();
+  ASSERT_TRUE(entry.ok()) << entry.status();
+  EXPECT_EQ(entry->seq, 2);
+  EXPECT_NE(epoch_.current(), before);
+}
+
+}  // namespace
+}  // namespace im::chat
