@@ -158,6 +158,11 @@ void Verifier::SetKeys(const std::vector<PublicKey>& keys) {
   }
 }
 
+bool Verifier::HasKeys() const {
+  MutexLock lock(&mu_);
+  return !pem_by_key_id_.empty();
+}
+
 bool Verifier::Revoke(int64_t device_id, system_clock::time_point at) {
   MutexLock lock(&mu_);
   ForgetOldRevocations();

@@ -40,6 +40,9 @@ class Verifier {
   // The keys from now on. Tokens of a key that is not among them are refused.
   void SetKeys(const std::vector<PublicKey>& keys) IM_EXCLUDES(mu_);
 
+  // Whether there are any: until then nothing can be verified.
+  bool HasKeys() const IM_EXCLUDES(mu_);
+
   // Refuses the tokens of a device from now on. Returns whether this was news.
   bool Revoke(int64_t device_id, std::chrono::system_clock::time_point at) IM_EXCLUDES(mu_);
   // Whoever registers a stream for a device asks this after it, else a revocation that came between
