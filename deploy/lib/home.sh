@@ -43,7 +43,8 @@ create_home() {
   # Root lets PostgreSQL's user pass through.
   chmod "$(is_root && echo 711 || echo 700)" "$IM_HOME"
   mkdir -p "$IM_HOME"/{etc,bin,certs,state,log}
-  [ ! -L "$IM_HOME/run" ] || [ -d "$RUN" ] || rm "$IM_HOME/run"
+  # /tmp is empty after a restart of the machine; the same path again, for the sake of edited configurations.
+  if [ -L "$IM_HOME/run" ] && [ ! -d "$RUN" ]; then mkdir "$RUN" 2>/dev/null || rm "$IM_HOME/run"; fi
   if [ ! -e "$IM_HOME/run" ]; then
     if [ $((${#IM_HOME} + 5 + ${#LONGEST_SOCKET})) -gt $SOCKET_PATH_MAX ]; then
       ln -s "$(mktemp -d /tmp/im-XXXXXX)" "$IM_HOME/run"

@@ -8,7 +8,7 @@ service_dir() { echo "$IM_HOME/service/$1"; }
 supervisor_pid() {
   local pid
   pid=$(cat "$STATE/supervisor.pid" 2>/dev/null) || return
-  tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF "$IM_HOME/service" && echo "$pid"
+  { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF "$IM_HOME/service" && echo "$pid"
 }
 
 # write_services: the directories that runsvdir runs.
@@ -45,6 +45,10 @@ put_script() { replace "$2" "$ROOT/deploy/supervise/$1" <"$ROOT/deploy/supervise
 start_supervisor() {
   local name
   if supervisor_pid >/dev/null; then return; fi
+  if anything_runs; then
+    note supervisor "it was killed; stopping what it left behind"
+    stop_supervisor
+  fi
   for name in "${SERVICES[@]}"; do touch "$(service_dir "$name")/down"; done
   # Its environment is empty, so that what runs does not depend on the shell that started it.
   (
@@ -76,7 +80,7 @@ wait_until() {
 service_pid() {
   local dir
   dir=$(service_dir "$1")/supervise
-  supervisor_pid >/dev/null && [[ $(cat "$dir/stat" 2>/dev/null) == run* ]] && cat "$dir/pid"
+  sv_known "$1" && [[ $(cat "$dir/stat" 2>/dev/null) == run* ]] && cat "$dir/pid"
 }
 
 start_service() {
@@ -92,13 +96,25 @@ stop_service() {
   sv -w 10 force-stop "$(service_dir "$1")" >/dev/null 2>&1 || fail "$1 cannot be stopped." "./im logs $1"
 }
 
+# stop_supervisor: and the one runsv per service, which outlives a runsvdir that was killed.
 stop_supervisor() {
-  local pid name
-  pid=$(supervisor_pid) || return 0
-  kill -HUP "$pid"
+  local pid name lock
+  if pid=$(supervisor_pid); then kill -HUP "$pid"; fi
   for name in "${SERVICES[@]}"; do
+    lock=$(service_dir "$name")/supervise/lock
+    [ -e "$lock" ] || continue
+    sv exit "$(service_dir "$name")" >/dev/null 2>&1 || true
     # runsv holds its lock for as long as it lives.
-    flock -w 20 "$(service_dir "$name")/supervise/lock" true || fail "The supervisor of $name does not end."
+    flock -w 70 "$lock" true || fail "The supervisor of $name does not end." "./im logs $name"
   done
   rm -f "$STATE/supervisor.pid"
+}
+
+anything_runs() {
+  local name
+  if supervisor_pid >/dev/null; then return; fi
+  for name in "${SERVICES[@]}"; do
+    if sv_known "$name"; then return; fi
+  done
+  return 1
 }
