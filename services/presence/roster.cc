@@ -305,6 +305,12 @@ std::vector<std::pair<UserId, WallTime>> Roster::TakeUnsaved(size_t limit) {
   return taken;
 }
 
+void Roster::SeeAll(WallTime now) {
+  for (const auto& [key, session] : sessions_) {
+    Seen(session, Held(key, session) ? session.gone_at : now);
+  }
+}
+
 void Roster::Saved(bool stored) {
   if (!stored) {
     for (const auto& [user, at] : saving_) {

@@ -84,6 +84,8 @@ class Roster {
 
   // When people were seen, as to be stored; those of this instance only.
   std::vector<std::pair<UserId, WallTime>> TakeUnsaved(size_t limit);
+  // Everybody who is here, before the process ends.
+  void SeeAll(WallTime now);
   // What was taken last is stored, or has to be taken again.
   void Saved(bool stored);
   std::optional<WallTime> FindUnsaved(UserId user) const;
