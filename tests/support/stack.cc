@@ -1,0 +1,257 @@
+#include "tests/support/stack.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+namespace im::testing {
+namespace {
+
+using std::chrono::steady_clock;
+
+std::vector<char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+// The child dies with the test.
+pid_t Fork() {
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid < 0) throw std::runtime_error("fork failed");
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+  }
+  return pid;
+}
+
+bool IsServing(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  grpc::CompletionQueue queue;
+  // grpc.health.v1: an empty request asks for the whole server; field 1 = 1 answers SERVING.
+  const grpc::Slice empty;
+  const grpc::ByteBuffer request(&empty, 1);
+  auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  queue.Shutdown();
+  while (queue.Next(&tag, &ok)) {
+  }
+  grpc::Slice bytes;
+  return status.ok() && response.DumpToSingleSlice(&bytes).ok() && bytes.size() == 2 &&
+         bytes.begin()[0] == 8 && bytes.begin()[1] == 1;
+}
+
+int ToStatus(int wait_status) {
+  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+}  // namespace
+
+int FreePort() {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    close(fd);
+    throw std::runtime_error("no free port");
+  }
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+Stack::Stack(StackOptions options) : options_(std::move(options)) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "im-stack-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+  folder_ = pattern;
+  address_ = "127.0.0.1:" + std::to_string(FreePort());
+  if (!options_.start) return;
+  for (const char* name : {"auth", "chat", "presence", "gateway"}) Launch(name);
+  for (const char* name : {"auth", "chat", "presence", "gateway"}) WaitHealthy(name);
+}
+
+Stack::~Stack() {
+  while (!running_.empty()) Kill(running_.begin()->first);
+  if (::testing::Test::HasFailure()) {
+    for (const char* name : {"auth", "chat", "presence", "gateway"}) {
+      std::cerr << "---- log of " << name << "\n" << Log(name);
+    }
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+std::string Stack::SocketOf(const std::string& name) const {
+  return "unix:" + folder_ + "/" + name + ".sock";
+}
+
+std::vector<std::string> Stack::Arguments(const std::string& name) const {
+  std::vector<std::string> arguments = {IM_BINARY_DIR "/bin/im-" + name, "--logging.level=info"};
+  const auto add = [&](const std::string& key, const std::string& value) {
+    arguments.push_back("--" + key + "=" + value);
+  };
+  add("server.listen", name == "gateway" ? address_ : SocketOf(name));
+  if (name != "gateway") add("database.url", database_.url());
+  if (name != "auth") add("upstreams.auth", SocketOf("auth"));
+  if (name == "presence" || name == "gateway") add("upstreams.chat", SocketOf("chat"));
+  if (name == "gateway") add("upstreams.presence", SocketOf("presence"));
+  // Cheap hashes: what they cost is tested elsewhere.
+  if (name == "auth") {
+    add("passwords.memory_kib", "8");
+    add("passwords.passes", "1");
+  }
+  const auto more = options_.flags.find(name);
+  if (more != options_.flags.end()) {
+    arguments.insert(arguments.end(), more->second.begin(), more->second.end());
+  }
+  return arguments;
+}
+
+void Stack::Launch(const std::string& name) {
+  if (running_.count(name) > 0) throw std::runtime_error(name + " runs already");
+  const std::vector<std::string> arguments = Arguments(name);
+  const std::string log = folder_ + "/" + name + ".log";
+  const pid_t pid = Fork();
+  if (pid == 0) {
+    const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    execv(arguments[0].c_str(), Pointers(arguments).data());
+    _exit(127);
+  }
+  running_[name] = pid;
+}
+
+void Stack::Start(const std::string& name) {
+  Launch(name);
+  WaitHealthy(name);
+}
+
+void Stack::WaitHealthy(const std::string& name) {
+  const auto deadline = steady_clock::now() + std::chrono::seconds(30);
+  const std::string address = name == "gateway" ? address_ : SocketOf(name);
+  while (!IsServing(address)) {
+    int status = 0;
+    if (waitpid(running_.at(name), &status, WNOHANG) != 0) {
+      running_.erase(name);
+      throw std::runtime_error(name + " ended with " + std::to_string(ToStatus(status)) + ":\n" +
+                               Log(name));
+    }
+    if (steady_clock::now() > deadline) {
+      throw std::runtime_error(name + " is not healthy:\n" + Log(name));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+void Stack::Kill(const std::string& name) {
+  const pid_t pid = running_.at(name);
+  running_.erase(name);
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+}
+
+int Stack::Terminate(const std::string& name) {
+  const pid_t pid = running_.at(name);
+  running_.erase(name);
+  kill(pid, SIGTERM);
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return ToStatus(status);
+}
+
+void Stack::Pause(const std::string& name) { kill(running_.at(name), SIGSTOP); }
+void Stack::Resume(const std::string& name) { kill(running_.at(name), SIGCONT); }
+
+std::string Stack::Log(const std::string& name) const {
+  std::ifstream file(folder_ + "/" + name + ".log");
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+Outcome RunProgram(const std::vector<std::string>& command, const std::string& input,
+                   const std::vector<std::string>& environment) {
+  int in[2], out[2], err[2];
+  if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) {
+    throw std::runtime_error("pipe failed");
+  }
+  const pid_t pid = Fork();
+  if (pid == 0) {
+    dup2(in[0], 0);
+    dup2(out[1], 1);
+    dup2(err[1], 2);
+    for (const std::string& variable : environment) putenv(const_cast<char*>(variable.c_str()));
+    execvp(command[0].c_str(), Pointers(command).data());
+    _exit(127);
+  }
+  close(in[0]);
+  close(out[1]);
+  close(err[1]);
+  signal(SIGPIPE, SIG_IGN);
+  // Inputs are smaller than a pipe's buffer.
+  if (write(in[1], input.data(), input.size()) < 0) {
+    // The program may end without reading.
+  }
+  close(in[1]);
+  Outcome outcome;
+  pollfd fds[2] = {{out[0], POLLIN, 0}, {err[0], POLLIN, 0}};
+  int open_pipes = 2;
+  while (open_pipes > 0 && poll(fds, 2, -1) >= 0) {
+    for (int i = 0; i < 2; ++i) {
+      if (fds[i].fd < 0 || fds[i].revents == 0) continue;
+      char buffer[4096];
+      const ssize_t count = read(fds[i].fd, buffer, sizeof buffer);
+      if (count <= 0) {
+        close(fds[i].fd);
+        fds[i].fd = -1;
+        --open_pipes;
+      } else {
+        (i == 0 ? outcome.out : outcome.err).append(buffer, static_cast<size_t>(count));
+      }
+    }
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  outcome.status = ToStatus(status);
+  return outcome;
+}
+
+}  // namespace im::testing
