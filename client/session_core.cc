@@ -186,8 +186,8 @@ void Session::Core::OnClosed(const absl::Status& status, const std::optional<Ses
 }
 
 void Session::Core::TryAgain(const absl::Status& why, milliseconds delay) {
-  Tell(ConnectionState::kWaiting, why, delay);
   After(delay, [](Core& core) { core.Connect(); });
+  Tell(ConnectionState::kWaiting, why, delay);
 }
 
 void Session::Core::End(const absl::Status& why) {

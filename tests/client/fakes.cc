@@ -24,6 +24,7 @@ Clock::time_point FakeTimers::Now() {
 void FakeTimers::After(Clock::duration delay, std::function<void()> work) {
   std::lock_guard lock(mu_);
   due_.emplace(now_ + delay, std::move(work));
+  changed_.notify_all();
 }
 
 void FakeTimers::Advance(Clock::duration by) {
@@ -44,13 +45,17 @@ void FakeTimers::Advance(Clock::duration by) {
   }
 }
 
-bool FakeTimers::AdvanceUntil(const std::function<bool()>& done) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!done()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    Advance(std::chrono::milliseconds(20));
-    std::this_thread::yield();
+bool FakeTimers::RunNext(Clock::duration within) {
+  Clock::duration by;
+  {
+    std::unique_lock lock(mu_);
+    const bool due = changed_.wait_for(lock, std::chrono::seconds(10), [&] {
+      return !due_.empty() && due_.begin()->first <= now_ + within;
+    });
+    if (!due) return false;
+    by = due_.begin()->first - now_;
   }
+  Advance(by);
   return true;
 }
 

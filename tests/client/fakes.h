@@ -60,11 +60,12 @@ class FakeTimers : public Timers {
   Clock::time_point Now() override;
   void After(Clock::duration delay, std::function<void()> work) override;
   void Advance(Clock::duration by);
-  // Moves from one due time to the next until `done`; false after ten seconds of real time.
-  bool AdvanceUntil(const std::function<bool()>& done);
+  // Waits until something is due within this time, and moves there. False after ten seconds.
+  bool RunNext(Clock::duration within);
 
  private:
   std::mutex mu_;
+  std::condition_variable changed_;
   Clock::time_point now_{std::chrono::hours(1)};
   std::multimap<Clock::time_point, std::function<void()>> due_;
 };

@@ -86,7 +86,9 @@ TEST_F(SessionTest, LoadsWhatIsMissingPageByPage) {
   stream->Entry(TextEntry(5, 1, "m"));
   stream->Entry(TextEntry(5, 6, "m"));
   EXPECT_EQ(seen_.Next(), "entry 5/1 m");
-  ASSERT_TRUE(timers_.AdvanceUntil([&] { return gateway_.loads().size() >= 3; }));
+  // The grace, and the wait after the failure.
+  ASSERT_TRUE(timers_.RunNext(std::chrono::milliseconds(500)));
+  ASSERT_TRUE(timers_.RunNext(std::chrono::milliseconds(500)));
   EXPECT_THAT(seen_.NextEntries(5), ElementsAre("entry 5/2 m", "entry 5/3 m", "entry 5/4 m",
                                                 "entry 5/5 m", "entry 5/6 m"));
   EXPECT_EQ(session_->counts().loads, 1);
@@ -197,15 +199,9 @@ TEST_F(SessionTest, TriesAgainWhatMayPassAndTellsWhatWillNot) {
   Send("a");
   Send("b");
   stream->Fail(*stream->Read(), Error(Reason::OUTCOME_UNKNOWN));
-  std::optional<ConnectRequest> again;
-  std::thread reader([&] { again = stream->Read(); });
-  std::atomic<bool> read = false;
-  std::thread waiter([&] {
-    reader.join();
-    read = true;
-  });
-  EXPECT_TRUE(timers_.AdvanceUntil([&] { return read.load(); }));
-  waiter.join();
+  ASSERT_TRUE(timers_.RunNext(std::chrono::milliseconds(500)));
+  const auto again = stream->Read();
+  ASSERT_TRUE(again);
   EXPECT_EQ(again->send_message().content().text().body(), "a");
   stream->Fail(*again, Error(Reason::RECIPIENT_REFUSES));
   EXPECT_EQ(sent_.Take(), "a failed");
