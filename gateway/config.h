@@ -1,0 +1,42 @@
+// The configuration of im-gateway.
+#pragma once
+
+#include <string>
+
+#include "common/base/config.h"
+#include "gateway/gateway.h"
+
+namespace im::gateway {
+
+struct GatewayConfig {
+  // Where clients come in. Either may be empty, not both.
+  std::string listen;
+  std::string tls_listen;
+  std::string tls_certificate;
+  std::string tls_key;
+  int drain_seconds = 10;
+
+  // Comma-separated addresses.
+  std::string auth;
+  std::string chat;
+  std::string presence;
+  // Towards services on other machines.
+  std::string upstream_ca;
+  std::string upstream_certificate;
+  std::string upstream_key;
+
+  int heartbeat_seconds = 20;
+  int hello_seconds = 10;
+  int reconnect_jitter_seconds = 5;
+  SessionOptions session;
+  LinkOptions link;
+  LimitOptions limits;
+  LoggingOptions logging;
+  MetricsOptions metrics;
+};
+
+void AddOptions(Config* config, GatewayConfig* values);
+// What the library takes; who authenticates is left to the caller.
+GatewayOptions ToOptions(const GatewayConfig& values);
+
+}  // namespace im::gateway

@@ -1,0 +1,64 @@
+// im-gateway: the one door of clients.
+#include <iostream>
+#include <memory>
+
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/process.h"
+#include "common/rpc/server.h"
+#include "common/token/verifier.h"
+#include "common/token/watcher.h"
+#include "gateway/config.h"
+#include "gateway/gateway.h"
+#include "gateway/grpc_door.h"
+#include "gateway/serve.h"
+
+namespace im::gateway {
+namespace {
+
+int Refuse(const absl::Status& status) {
+  std::cerr << "im-gateway: " << status.message() << "\n";
+  return 1;
+}
+
+int Main(int argc, char** argv) {
+  InitProcess();
+  GatewayConfig values;
+  Config config("im-gateway", "Clients' streams and calls, passed on to the services.");
+  AddOptions(&config, &values);
+  if (const auto exit_code = config.Parse(argc, argv)) return *exit_code;
+  InitLog(values.logging, "gateway");
+
+  token::Verifier verifier;
+  GatewayOptions options = ToOptions(values);
+  options.authenticate = verifier.AsAuthenticate();
+  options.is_revoked = [&](int64_t device_id) { return verifier.IsRevoked(device_id); };
+  token::WatcherOptions watched{options.upstreams.auth, options.tls, nullptr};
+  auto gateway = Gateway::Create(std::move(options));
+  if (!gateway.ok()) return Refuse(gateway.status());
+  Log(LogLevel::kInfo, "limits", {{"exempt", values.limits.exempt}});
+
+  watched.on_revoked = [&](int64_t device_id) { (*gateway)->Revoke(device_id); };
+  token::Watcher watcher(std::move(watched), &verifier);
+
+  auto metrics = ServeMetrics(values.metrics.listen);
+  if (!metrics.ok()) return Refuse(metrics.status());
+
+  GrpcDoor door(gateway->get());
+  auto server = Serve(values, &door, gateway->get());
+  if (!server.ok()) return Refuse(server.status());
+  for (const std::string& address : (*server)->addresses()) {
+    Log(LogLevel::kInfo, "listening", {{"address", address}});
+  }
+
+  WaitForShutdownSignal();
+  (*server)->Drain();
+  (*gateway)->Drain(std::chrono::seconds(values.drain_seconds));
+  (*server)->Shutdown(std::chrono::seconds(1));
+  return 0;
+}
+
+}  // namespace
+}  // namespace im::gateway
+
+int main(int argc, char** argv) { return im::gateway::Main(argc, argv); }

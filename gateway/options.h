@@ -1,0 +1,58 @@
+// What can be set at the gateway; main.cc fills it from the configuration.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace im::gateway {
+
+using std::chrono::milliseconds;
+
+struct SessionOptions {
+  // How often each side gives a sign of life; three times this long silent is dead.
+  milliseconds heartbeat{20'000};
+  // From the call to the first frame.
+  milliseconds hello_timeout{10'000};
+  // How long a new session waits for the data's epoch, that is, for a chat instance.
+  milliseconds epoch_wait{5'000};
+  // How long a call waits for an instance to come back. Restarts take less than this.
+  milliseconds call_wait{2'000};
+  // Clients are told to come back within this time, spread evenly.
+  milliseconds reconnect_jitter{5'000};
+  // From a resume that failed to the word Resync, so that a broken service is not hammered.
+  milliseconds resync_delay{2'000};
+  // From the end of a session to the cut of its stream, if the client does not read the end.
+  milliseconds linger{5'000};
+  // Events that wait for a slow client; what is more is dropped and mended from the log.
+  size_t queue_bytes = 256 << 10;
+  // Calls and answers of one session that are under way; more are not read from its stream.
+  size_t calls_in_flight = 256;
+  // The largest frame and unary request. Below the 1 MB that a message between our processes may
+  // have, so that no client can break a link.
+  size_t max_frame_bytes = 512 << 10;
+  size_t streams_per_account = 16;
+  size_t max_streams = 50'000;
+};
+
+struct LinkOptions {
+  milliseconds heartbeat{1'000};
+  milliseconds silence{5'000};
+  milliseconds retry{100};
+  // Bytes that may wait on one link.
+  size_t queue_bytes = 64 << 20;
+  // Bytes put into one message, at least one item.
+  size_t message_bytes = 512 << 10;
+  // How far before the last sign of life a catch-up begins, and how much later it is repeated, for
+  // commits that were still under way: no commit takes longer.
+  milliseconds catch_up_margin{60'000};
+};
+
+struct Upstreams {
+  std::vector<std::string> auth;
+  std::vector<std::string> chat;
+  std::vector<std::string> presence;
+};
+
+}  // namespace im::gateway

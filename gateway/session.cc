@@ -1,0 +1,510 @@
+#include "gateway/session.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/random.h"
+#include "common/rpc/status.h"
+
+namespace im::gateway {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+
+constexpr std::chrono::seconds kOpenRetry{1};
+constexpr int kOpenTries = 10;
+
+google::protobuf::Timestamp ToTimestamp(system_clock::time_point time) {
+  return TimeUtil::MicrosecondsToTimestamp(
+      std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count());
+}
+
+prometheus::Gauge& SessionsGauge() {
+  static auto& gauge = GaugeFamily("im_gateway_streams", "Open streams of devices.").Add({});
+  return gauge;
+}
+prometheus::Counter& FramesOutCounter() {
+  static auto& counter =
+      CounterFamily("im_gateway_frames_total", "Frames on streams.").Add({{"direction", "out"}});
+  return counter;
+}
+prometheus::Family<prometheus::Counter>& EndsFamily() {
+  static auto& family = CounterFamily("im_gateway_session_ends_total", "Sessions that ended.");
+  return family;
+}
+
+}  // namespace
+
+std::string SessionId(const std::string& gateway_id, uint64_t number) {
+  return absl::StrCat(gateway_id, "-", number);
+}
+
+Session::Session(const SessionContext* context, uint64_t number, bool subscribed,
+                 const CallInfo& call, const rpc::Identity& identity, std::string access_token,
+                 std::shared_ptr<Sink> sink)
+    : context_(context),
+      number_(number),
+      subscribed_(subscribed),
+      id_(SessionId(context->gateway_id, number)),
+      request_id_(call.request_id),
+      address_(call.address),
+      user_id_(identity.user_id),
+      device_id_(identity.device_id),
+      sink_(std::move(sink)),
+      outbox_(context->options.queue_bytes),
+      held_(context->options.queue_bytes),
+      places_(context->hub->links().all().size()),
+      access_token_(std::move(access_token)),
+      expires_at_(identity.expires_at),
+      started_(steady_clock::now()),
+      heard_at_(started_),
+      written_at_(started_) {
+  SessionsGauge().Increment();
+}
+
+Session::~Session() { SessionsGauge().Decrement(); }
+
+void Session::OnHello(std::string_view bytes) {
+  const auto hello = ParseHello(bytes);
+  if (!hello) return Violate("the Hello is malformed");
+  {
+    MutexLock lock(&mu_);
+    if (phase_ != Phase::kNew) return;
+    phase_ = Phase::kWaiting;
+    status_ = hello->status;
+    next_have_ = hello->have;
+  }
+  TryWelcome();
+}
+
+void Session::TryWelcome() {
+  {
+    MutexLock lock(&mu_);
+    if (phase_ != Phase::kWaiting || context_->hub->epoch() == 0) return;
+    phase_ = Phase::kJoining;
+  }
+  const auto replaced = context_->table->Add(shared_from_this());
+  if (!replaced.ok()) return Fail(replaced.status());
+  if (*replaced != nullptr) (*replaced)->EndReplaced();
+  bool ended = false;
+  {
+    MutexLock lock(&mu_);
+    ended = !Alive();
+    if (!ended) Welcome();
+  }
+  if (ended) context_->table->Remove(*this);
+  if (context_->is_revoked(device_id_)) return EndRevoked();
+  Settle();
+}
+
+void Session::Welcome() {
+  const SessionOptions& options = context_->options;
+  v1::ServerFrame frame;
+  auto* welcome = frame.mutable_welcome();
+  welcome->set_session_id(id_);
+  welcome->set_epoch(context_->hub->epoch());
+  *welcome->mutable_heartbeat_interval() =
+      TimeUtil::MillisecondsToDuration(options.heartbeat.count());
+  *welcome->mutable_server_time() = ToTimestamp(system_clock::now());
+  welcome->set_user_id(user_id_);
+  welcome->set_device_id(device_id_);
+  welcome->set_max_frame_bytes(static_cast<int32_t>(options.max_frame_bytes));
+  *welcome->mutable_token_expires_at() = ToTimestamp(expires_at_);
+  outbox_.Keep(MakeFrame(frame));
+  phase_ = Phase::kOpening;
+  for (const auto& link : context_->hub->links().all()) {
+    if (const uint64_t generation = link->generation()) OpenAt(link.get(), generation);
+  }
+  Log(LogLevel::kInfo, "session_opened",
+      {{"session", id_}, {"user", user_id_}, {"device", device_id_}, {"request", request_id_}});
+}
+
+bool Session::OpenAt(Link* link, uint64_t generation) {
+  if (phase_ != Phase::kOpening && phase_ != Phase::kLive) return false;
+  Place& place = PlaceOf(*link);
+  if (generation < place.generation) return false;
+  // Whoever learned of the link first opened it: the link's return, or this session's start.
+  if (generation == place.generation) return place.at == At::kOpening;
+  place = Place{.generation = generation};
+  return SendOpen(link, generation);
+}
+
+bool Session::SendOpen(Link* link, uint64_t generation) {
+  pb::GatewayItem item;
+  auto* open = item.mutable_open();
+  open->set_session(number_);
+  open->set_access_token(access_token_);
+  if (link->service() == Link::Service::kPresence) {
+    open->set_status(static_cast<presence::v1::Status>(status_));
+    open->set_primary(link == context_->hub->links().Pick(Link::Service::kPresence,
+                                                          static_cast<uint64_t>(user_id_),
+                                                          [](const Link&) { return true; }));
+  }
+  const bool sent = Enqueue(link, generation, std::move(item));
+  PlaceOf(*link).at = sent ? At::kOpening : At::kNone;
+  return sent;
+}
+
+bool Session::Enqueue(Link* link, uint64_t generation, pb::GatewayItem item) {
+  touched_ |= uint64_t{1} << link->index();
+  return link->Enqueue(generation, std::move(item));
+}
+
+bool Session::OnLinkUp(Link* link, uint64_t generation) {
+  bool opened = false;
+  {
+    MutexLock lock(&mu_);
+    opened = OpenAt(link, generation);
+  }
+  Settle();
+  return opened;
+}
+
+bool Session::IsAt(const Link& link, uint64_t generation) const {
+  const Place& place = places_[link.index()];
+  return Alive() && place.generation == generation && place.at != At::kNone;
+}
+
+void Session::OnOpened(const Link& link, uint64_t generation) {
+  {
+    MutexLock lock(&mu_);
+    if (!IsAt(link, generation)) return;
+    PlaceOf(link).at = At::kOpened;
+    CheckOpened();
+    SendWaiting();
+    TryResume();
+  }
+  Settle();
+}
+
+void Session::OnRefused(const Link& link, uint64_t generation, const common::v1::Failure& failure) {
+  {
+    MutexLock lock(&mu_);
+    if (!IsAt(link, generation)) return;
+    const auto reason = ParseReason(failure.reason());
+    if (reason == Reason::DEVICE_REVOKED || reason == Reason::ACCOUNT_LOCKED) {
+      EndLocked({.reason = v1::SESSION_END_REASON_DEVICE_REVOKED, .message = failure.message()});
+    } else if (reason == Reason::TOKEN_EXPIRED || reason == Reason::TOKEN_INVALID) {
+      EndLocked({.reason = v1::SESSION_END_REASON_TOKEN_EXPIRED,
+                 .come_back = true,
+                 .message = failure.message()});
+    } else {
+      Place& place = PlaceOf(link);
+      place.at = At::kRefused;
+      place.retry_at = steady_clock::now() + kOpenRetry;
+      if (++place.refusals >= kOpenTries) {
+        EndLocked({.reason = v1::SESSION_END_REASON_RECONNECT,
+                   .come_back = true,
+                   .returning = true,
+                   .message = failure.message()});
+      }
+    }
+  }
+  Settle();
+}
+
+void Session::CheckOpened() {
+  if (phase_ != Phase::kOpening) return;
+  bool chat = false;
+  for (const auto& link : context_->hub->links().all()) {
+    const At at = PlaceOf(*link).at;
+    if (at == At::kOpening || at == At::kRefused) return;
+    chat |= at == At::kOpened && link->service() == Link::Service::kChat;
+  }
+  if (!chat) return;
+  phase_ = Phase::kLive;
+  TryResume();
+}
+
+// OpenSession once more makes presence send the whole picture.
+void Session::RefreshPresence() {
+  presence_lost_ = false;
+  for (const auto& link : context_->hub->links().all()) {
+    const Place& place = PlaceOf(*link);
+    if (link->service() == Link::Service::kPresence && place.at == At::kOpened) {
+      SendOpen(link.get(), place.generation);
+    }
+  }
+}
+
+void Session::Fail(const absl::Status& status) {
+  {
+    MutexLock lock(&mu_);
+    EndLocked({.status = status});
+  }
+  Settle();
+}
+
+void Session::Violate(const std::string& what) {
+  End({.reason = v1::SESSION_END_REASON_PROTOCOL_VIOLATION,
+       .message = what,
+       .status = Error(Reason::PROTOCOL_VIOLATION, what)});
+}
+
+void Session::End(const SessionEnding& ending) {
+  {
+    MutexLock lock(&mu_);
+    EndLocked(ending);
+  }
+  Settle();
+}
+
+void Session::EndForEpoch() {
+  End({.reason = v1::SESSION_END_REASON_EPOCH_CHANGED,
+       .come_back = true,
+       .returning = true,
+       .message = "the data is not what it was",
+       .status = Error(Reason::SHUTTING_DOWN)});
+}
+
+void Session::EndReplaced() {
+  End({.reason = v1::SESSION_END_REASON_REPLACED,
+       .returning = true,
+       .message = "the same device opened another stream",
+       .status = Error(Reason::PROTOCOL_VIOLATION, "the same device opened another stream")});
+}
+
+void Session::EndRevoked() {
+  End({.reason = v1::SESSION_END_REASON_DEVICE_REVOKED,
+       .message = "the device was logged out or revoked",
+       .status = Error(Reason::DEVICE_REVOKED)});
+}
+
+void Session::EndForRestart() {
+  End({.reason = v1::SESSION_END_REASON_RECONNECT,
+       .come_back = true,
+       .returning = true,
+       .message = "the gateway is being restarted",
+       .status = Error(Reason::SHUTTING_DOWN, {}, {.retry_after = milliseconds(1'000)})});
+}
+
+void Session::EndLocked(const SessionEnding& ending) {
+  if (!Alive()) return;
+  const bool welcomed = phase_ == Phase::kOpening || phase_ == Phase::kLive;
+  phase_ = Phase::kEnded;
+  ended_at_ = steady_clock::now();
+  outbox_.DropLive();
+  if (ending.reason == v1::SESSION_END_REASON_DEVICE_REVOKED) outbox_.Clear();
+  if (welcomed) {
+    v1::ServerFrame frame;
+    auto* end = frame.mutable_session_end();
+    end->set_reason(ending.reason);
+    end->set_message(ending.message);
+    if (ending.come_back) {
+      const auto jitter = static_cast<uint32_t>(context_->options.reconnect_jitter.count());
+      *end->mutable_reconnect_after() = TimeUtil::MillisecondsToDuration(RandomBelow(jitter + 1));
+    }
+    outbox_.Keep(MakeFrame(frame));
+    if (ending.reason == v1::SESSION_END_REASON_PROTOCOL_VIOLATION) end_status_ = ending.status;
+  } else {
+    end_status_ = ending.status;
+  }
+  const std::string reason =
+      ending.reason == v1::SESSION_END_REASON_UNSPECIFIED
+          ? std::string(ReasonName(ReasonOf(ending.status).value_or(Reason::CANCELLED)))
+          : v1::SessionEndReason_Name(ending.reason);
+  EndsFamily().Add({{"reason", reason}}).Increment();
+  Log(LogLevel::kInfo, "session_ended",
+      {{"session", id_}, {"user", user_id_}, {"device", device_id_}, {"reason", reason}});
+  Leave(ending.returning);
+}
+
+void Session::Leave(bool returning) {
+  for (const auto& link : context_->hub->links().all()) {
+    Place& place = PlaceOf(*link);
+    if (place.at == At::kNone) continue;
+    pb::GatewayItem item;
+    item.mutable_close()->set_session(number_);
+    item.mutable_close()->set_returning(returning);
+    Enqueue(link.get(), place.generation, std::move(item));
+    place.at = At::kNone;
+  }
+  leaving_ = true;
+  held_.Clear();
+  waiting_.clear();
+  pending_.clear();
+  resume_.reset();
+  next_have_.reset();
+}
+
+void Session::OnClosed() {
+  {
+    MutexLock lock(&mu_);
+    gone_ = true;
+    if (Alive()) EndLocked({});
+    outbox_.Clear();
+  }
+  Settle();
+}
+
+void Session::OnRoom() {
+  {
+    MutexLock lock(&mu_);
+    sink_busy_ = false;
+    written_at_ = steady_clock::now();
+  }
+  Settle();
+}
+
+bool Session::Full() const {
+  if (phase_ == Phase::kWaiting || phase_ == Phase::kJoining) return true;
+  const SessionOptions& options = context_->options;
+  if (pending_.size() + waiting_.size() + outbox_.answers() >= options.calls_in_flight) return true;
+  // A service that is slow slows its callers down, rather than piling up here.
+  constexpr size_t kCongested = 16 << 20;
+  for (const auto& link : context_->hub->links().all()) {
+    if (link->backlog() > kCongested) return true;
+  }
+  return false;
+}
+
+void Session::Settle() {
+  uint64_t touched = 0;
+  bool leave = false;
+  {
+    MutexLock lock(&mu_);
+    touched = std::exchange(touched_, 0);
+    leave = std::exchange(leaving_, false);
+  }
+  for (int i = 0; touched != 0; ++i, touched >>= 1) {
+    if (touched & 1) context_->hub->links().at(i)->Flush();
+  }
+  if (leave) {
+    context_->table->Remove(*this);
+    context_->hub->Forget(number_);
+  }
+  Pump();
+  std::shared_ptr<Sink> read;
+  {
+    MutexLock lock(&mu_);
+    if (paused_ && sink_ != nullptr && !Full()) {
+      paused_ = false;
+      heard_at_ = steady_clock::now();
+      read = sink_;
+    }
+  }
+  if (read != nullptr) read->Read();
+}
+
+void Session::Pump() {
+  while (WriteNext()) {
+  }
+}
+
+// One thread at a time comes past the first lines: who takes the sink gives it back, or OnRoom
+// does.
+bool Session::WriteNext() {
+  std::shared_ptr<Sink> sink;
+  Frame frame;
+  bool end = false;
+  absl::Status status;
+  uint64_t touched = 0;
+  {
+    MutexLock lock(&mu_);
+    if (sink_ == nullptr || sink_busy_) return false;
+    if (outbox_.Pop(&frame)) {
+      sink = sink_;
+      sink_busy_ = true;
+      if (resume_ && resume_->page_waits) MoreResume();
+      if (presence_lost_ && outbox_.empty()) RefreshPresence();
+      touched = std::exchange(touched_, 0);
+    } else if (!Alive()) {
+      sink = std::exchange(sink_, nullptr);
+      end = true;
+      status = end_status_;
+    } else {
+      return false;
+    }
+  }
+  for (int i = 0; touched != 0; ++i, touched >>= 1) {
+    if (touched & 1) context_->hub->links().at(i)->Flush();
+  }
+  if (end) {
+    sink->End(status);
+    return false;
+  }
+  FramesOutCounter().Increment();
+  if (!sink->Write(frame)) return false;
+  MutexLock lock(&mu_);
+  sink_busy_ = false;
+  written_at_ = steady_clock::now();
+  return true;
+}
+
+bool Session::done() const {
+  MutexLock lock(&mu_);
+  return sink_ == nullptr;
+}
+
+size_t Session::queued_bytes() const {
+  MutexLock lock(&mu_);
+  return outbox_.bytes() + held_.bytes();
+}
+
+std::chrono::system_clock::time_point Session::expires_at() const {
+  MutexLock lock(&mu_);
+  return expires_at_;
+}
+
+void Session::Tick(Time now) {
+  const SessionOptions& options = context_->options;
+  std::shared_ptr<Sink> cut;
+  absl::Status failed;
+  bool waiting = false;
+  {
+    MutexLock lock(&mu_);
+    waiting = phase_ == Phase::kWaiting;
+    if (phase_ == Phase::kNew && now - started_ >= options.hello_timeout) {
+      failed = Error(Reason::PROTOCOL_VIOLATION, "the first frame, Hello, did not come");
+    } else if (waiting && now - started_ >= options.epoch_wait && context_->hub->epoch() == 0) {
+      failed = Error(Reason::SERVICE_UNAVAILABLE, {}, {.retry_after = milliseconds(1'000)});
+    } else if (phase_ == Phase::kOpening || phase_ == Phase::kLive) {
+      TickLive(now);
+    } else if (phase_ == Phase::kEnded && now - ended_at_ >= options.linger) {
+      cut = sink_;
+    }
+  }
+  if (!failed.ok()) return Fail(failed);
+  if (waiting) TryWelcome();
+  if (cut != nullptr) cut->Cut();
+  Settle();
+}
+
+void Session::TickLive(Time now) {
+  const SessionOptions& options = context_->options;
+  if (system_clock::now() >= expires_at_) {
+    return EndLocked({.reason = v1::SESSION_END_REASON_TOKEN_EXPIRED,
+                      .come_back = true,
+                      .message = "the access token expired"});
+  }
+  if (!paused_ && now - heard_at_ >= 3 * options.heartbeat) {
+    return EndLocked({.reason = v1::SESSION_END_REASON_TIMED_OUT,
+                      .come_back = true,
+                      .message = "nothing was heard from the device"});
+  }
+  if (now - written_at_ >= options.heartbeat && outbox_.empty() && !sink_busy_) {
+    outbox_.Keep(HeartbeatFrame());
+  }
+  for (const auto& link : context_->hub->links().all()) {
+    Place& place = PlaceOf(*link);
+    if (place.at == At::kRefused && now >= place.retry_at) SendOpen(link.get(), place.generation);
+  }
+  while (!waiting_.empty() && now >= waiting_.front().until) {
+    AnswerFailure(waiting_.front().call_id,
+                  Error(Reason::SERVICE_UNAVAILABLE, {}, {.retry_after = milliseconds(1'000)}));
+    waiting_.pop_front();
+  }
+  if (resync_at_ && now >= *resync_at_) {
+    resync_at_.reset();
+    Resync("resume_failed");
+  }
+}
+
+}  // namespace im::gateway
