@@ -172,7 +172,8 @@ BEGIN
     -- sees this one, or is seen by whoever reads this one's state.
     INSERT INTO chat.users (user_id) VALUES (least(p_one, p_other)), (greatest(p_one, p_other))
     ON CONFLICT DO NOTHING;
-    PERFORM 1 FROM chat.users WHERE user_id IN (p_one, p_other) ORDER BY user_id FOR SHARE;
+    -- Not FOR SHARE: whoever goes on to write both own logs would have to raise it, and meet others.
+    PERFORM 1 FROM chat.users WHERE user_id IN (p_one, p_other) ORDER BY user_id FOR NO KEY UPDATE;
     INSERT INTO chat.members (conversation_id, user_id, join_seq, first_seq)
     VALUES (v_id, p_one, 0, 1), (v_id, p_other, 0, 1);
   END IF;

@@ -141,7 +141,11 @@ BEGIN
   WHERE a.user_id = p_founder AND a.request_id = p_request;
   IF FOUND THEN
     outcome := 3;
-    made_id := convert_from(v_response, 'UTF8')::bigint;
+    -- The answer to another request is no number.
+    made_id := 0;
+    IF made_hash = p_hash THEN
+      made_id := convert_from(v_response, 'UTF8')::bigint;
+    END IF;
     RETURN;
   END IF;
   v_at := clock_timestamp();
