@@ -20,6 +20,7 @@ struct Router::Method {
   std::string name;
   Access access = Access::kUser;
   Blocking blocking;
+  Workers* workers = nullptr;
   std::function<void(const Caller&, std::string, Answer)> raw;
   prometheus::Histogram* seconds = nullptr;
 };
@@ -93,7 +94,7 @@ class UnaryCall : public grpc::ServerGenericBidiReactor {
         Answer(std::move(answer));
       });
     }
-    const bool queued = router_->workers_->TrySubmit([this, bytes = std::move(bytes)] {
+    const bool queued = method_->workers->TrySubmit([this, bytes = std::move(bytes)] {
       LogContext log_context(caller_.request_id);
       if (cancelled_.load()) return Answer(Error(Reason::CANCELLED));
       Answer(method_->blocking(caller_, bytes));
@@ -173,11 +174,13 @@ absl::Status Router::Malformed(const google::protobuf::Message& request) {
                absl::StrCat("not a ", request.GetTypeName(), ", or a text in it is not UTF-8"));
 }
 
-void Router::AddBlocking(const std::string& method, Access access, Blocking handler) {
+void Router::AddBlocking(const std::string& method, Access access, Workers* workers,
+                         Blocking handler) {
   auto entry = std::make_unique<Method>();
   entry->name = method;
   entry->access = access;
   entry->blocking = std::move(handler);
+  entry->workers = workers;
   entry->seconds = &SecondsFamily().Add({{"method", method}}, LatencyBuckets());
   methods_["/" + method] = std::move(entry);
 }

@@ -33,13 +33,15 @@ class Router : public grpc::CallbackGenericService {
   Router(Authenticate authenticate, Workers* workers);
   ~Router() override;
 
-  // `method`: "im.auth.v1.AccountService/LogIn". The handler may block; it runs on a worker. A full
-  // queue answers OVERLOADED.
+  // `method`: "im.auth.v1.AccountService/LogIn". The handler may block; it runs on a worker, one of
+  // `workers` if given (for methods that would keep the others waiting). A full queue answers
+  // OVERLOADED.
   template <typename Request, typename Response>
   void Unary(const std::string& method, Access access,
-             std::function<absl::StatusOr<Response>(const Caller&, const Request&)> handler) {
+             std::function<absl::StatusOr<Response>(const Caller&, const Request&)> handler,
+             Workers* workers = nullptr) {
     Check(method, Request::descriptor(), Response::descriptor());
-    AddBlocking(method, access,
+    AddBlocking(method, access, workers == nullptr ? workers_ : workers,
                 [handler = std::move(handler)](
                     const Caller& caller, const std::string& bytes) -> absl::StatusOr<std::string> {
                   Request request;
@@ -73,7 +75,7 @@ class Router : public grpc::CallbackGenericService {
                     const google::protobuf::Descriptor* response);
   // TEXT_INVALID-like detail is left to handlers; bytes that are no message at all end here.
   static absl::Status Malformed(const google::protobuf::Message& request);
-  void AddBlocking(const std::string& method, Access access, Blocking handler);
+  void AddBlocking(const std::string& method, Access access, Workers* workers, Blocking handler);
 
   const Authenticate authenticate_;
   Workers* const workers_;
