@@ -407,17 +407,19 @@ TEST_F(BookTest, AGatewayThatVanishesKeepsItsSessionsUntilItsLeaseLapses) {
 TEST_F(BookTest, ALapsedLeaseAloneEndsNobodyWhileTheGatewayMayBeOnItsWayBack) {
   Settle();
   Contacts(kAlice, kBob);
-  Connect(kAlice, 1);
+  book_->roster().LinkUp(11, "other", now_);
+  book_->roster().Announced(11, now_);
+  Connect(kAlice, 1, Status::kOnline, 0, 11);
   Connect(kBob, 2);
   Second();
   // This process was stopped: the lease lapsed meanwhile, and the link turns out to be dead.
-  gateways_ = {};
-  book_->roster().LinkDown(kLink, now_);
+  gateways_ = {"gateway"};
+  book_->roster().LinkDown(11, now_);
   told_ = 0;
   Seconds(3);
-  book_->roster().LinkUp(12, "gateway", now_);
+  book_->roster().LinkUp(12, "other", now_);
+  Seconds(10);
   Connect(kAlice, 1, Status::kOnline, 0, 12);
-  Connect(kBob, 2, Status::kOnline, 0, 12);
   book_->roster().Announced(12, now_);
   Seconds(20);
   EXPECT_EQ(told_, 0);
@@ -481,7 +483,8 @@ TEST_F(BookTest, AReturningDeviceThatIsBackIsNotEndedByItsOldTimer) {
   Second();
   Leave(1, /*returning=*/true);
   Second();
-  Connect(kAlice, 3);
+  // Even if it is given the same number.
+  Connect(kAlice, 1);
   told_ = 0;
   Seconds(15);
   EXPECT_EQ(told_, 0);
@@ -529,6 +532,29 @@ TEST_F(BookTest, AfterARestartNobodyFlickers) {
   EXPECT_EQ(Shows(kAlice, kBob), Status::kOnline);
   EXPECT_EQ(Shows(kAlice, kCarol), Status::kOffline) << "she did not come back";
   EXPECT_TRUE(portraits_.back().complete);
+}
+
+TEST_F(BookTest, AfterALongRestartGatewaysAreGivenTimeThoughTheirLeasesLapsed) {
+  Settle();
+  Contacts(kAlice, kBob);
+  Connect(kAlice, 1);
+  Connect(kBob, 2);
+  Second();
+  gateways_ = {};
+  Start();
+  book_->roster().LinkUp(20, "gateway", now_);
+  Connect(kAlice, 1, Status::kOnline, 0, 20);
+  book_->roster().Announced(20, now_);
+  Second();
+  book_->roster().LinkUp(21, "far", now_);
+  Seconds(3);
+  EXPECT_EQ(Shows(kAlice, kBob), Status::kOnline) << "the far gateway has not announced yet";
+  EXPECT_FALSE(book_->roster().settled());
+  Connect(kBob, 2, Status::kOnline, 0, 21);
+  book_->roster().Announced(21, now_);
+  Second();
+  EXPECT_TRUE(book_->roster().settled());
+  EXPECT_EQ(Shows(kAlice, kBob), Status::kOnline);
 }
 
 TEST_F(BookTest, AfterARestartALapsedGatewayIsNotWaitedFor) {
@@ -655,6 +681,7 @@ TEST_F(TwoFeedsTest, WhicheverInstanceKnowsOfABlockClosesTheCurtain) {
   ASSERT_EQ(Shows(kBob, kAlice), Status::kOnline);
 
   book_->SetVisible(1, kAlice, {});
+  EXPECT_EQ(book_->See(kAlice, {kBob}, now_.steady), std::nullopt) << "one picture is old";
   EXPECT_THAT(book_->TakeWatchOrders().refresh, ElementsAre(Pair(0u, kAlice)));
   Deliver();
   EXPECT_EQ(Shows(kBob, kAlice), Status::kOffline);
