@@ -116,6 +116,15 @@ std::vector<int64_t> Link::Users() const {
 
 void Link::Cut() { context_->TryCancel(); }
 
+bool Link::WaitForRoom(size_t bytes, std::chrono::milliseconds timeout) {
+  const auto deadline = steady_clock::now() + timeout;
+  MutexLock lock(&mu_);
+  while (!finished_ && waiting_bytes_ > bytes) {
+    if (!drained_.WaitUntil(&mu_, deadline)) break;
+  }
+  return !finished_ && waiting_bytes_ <= bytes;
+}
+
 void Link::WriteLocked() {
   out_.Clear();
   size_t bytes = 0;
@@ -132,6 +141,7 @@ void Link::WriteLocked() {
     waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(taken));
     waiting_bytes_ -= bytes;
   }
+  drained_.NotifyAll();
   writing_ = true;
   last_write_ = steady_clock::now();
   StartWrite(&out_);
@@ -140,6 +150,7 @@ void Link::WriteLocked() {
 void Link::FinishLocked(const grpc::Status& status) {
   if (finished_) return;
   finished_ = true;
+  drained_.NotifyAll();
   Finish(status);
 }
 
@@ -176,6 +187,7 @@ void Link::OnDone() {
   {
     MutexLock lock(&mu_);
     finished_ = true;
+    drained_.NotifyAll();
     greeted = greeted_;
     waiting_.clear();
   }

@@ -54,6 +54,9 @@ class Link
   std::vector<int64_t> Users() const;
   // Ends the link; the gateway will come back.
   void Cut();
+  // Blocks, so never on a reaction thread: until no more than `bytes` wait to be written. False if
+  // the link is down, or the time is over.
+  bool WaitForRoom(size_t bytes, std::chrono::milliseconds timeout);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -76,6 +79,7 @@ class Link
   internal::v1::AttachRequest in_;
 
   mutable Mutex mu_;
+  CondVar drained_;
   std::string gateway_id_ IM_GUARDED_BY(mu_);
   bool greeted_ IM_GUARDED_BY(mu_) = false;
   bool finished_ IM_GUARDED_BY(mu_) = false;

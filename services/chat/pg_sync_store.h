@@ -20,7 +20,9 @@ struct HaveConversation {
 
 // A conversation of which a device lacks something.
 struct Difference {
+  // Of a conversation that the device does not have: zeros.
   HaveConversation have;
+  bool listed = false;
   // The device may say it has more than was noted as delivered.
   bool undelivered = false;
   // Entries or a stay are missing. Else: the peer's watermark, if anything.

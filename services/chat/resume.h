@@ -28,7 +28,7 @@ struct ResumeOptions {
   // What a page holds at most. A page is sent as one piece, so this is also the memory of one.
   int page_conversations = 100;
   int64_t page_bytes = 256 << 10;
-  // Conversations that all passes together may still have before them, about 40 bytes each; a pass
+  // Conversations that all passes together may still have before them, about 60 bytes each; a pass
   // that would go beyond fails as OVERLOADED.
   size_t total_pending = 2'000'000;
 };

@@ -13,6 +13,7 @@
 #include "common/base/mutex.h"
 #include "common/base/workers.h"
 #include "common/pg/pool.h"
+#include "services/chat/history.h"
 #include "services/chat/own_log.h"
 #include "services/chat/publisher.h"
 
@@ -48,8 +49,9 @@ class Watermarks {
   using Key = std::pair<int64_t, int64_t>;  // conversation, user
 
   absl::Status FlushBatch(const std::vector<std::pair<Key, int64_t>>& batch);
-  void Tell(const std::vector<int64_t>& audience, int64_t conversation, int64_t user, int64_t read,
-            int64_t delivered);
+  // `kind` of mark: marks of one kind replace each other where a client is slow.
+  void Tell(const std::vector<int64_t>& audience, int64_t conversation, const Watermark& watermark,
+            const char* kind);
 
   pg::Pool* const pool_;
   Publisher* const publisher_;
