@@ -74,6 +74,7 @@ int Run(const Options& options) {
   OwnLog own_log(&pool, &publisher);
   Watermarks watermarks(&pool, &publisher, &own_log);
   RelationService relations(&contact_store);
+  Contacts contacts(&contact_store, &directory, &own_log, &relations);
   Writers writers(options.writers, {.database_url = options.database_url}, &publisher, &epoch);
 
   Workers calls(options.database_connections * 2, kQueuedCalls);
@@ -83,9 +84,8 @@ int Run(const Options& options) {
                        [&epoch] { return epoch.current(); });
   CatchUps catch_ups(&pool, &catch_up_workers, &own_log);
   MessageService messages(&writers);
-  ConversationService conversations(&message_store, &writers, &publisher, &directory,
-                                    &contact_store, &history);
-  ContactService contacts(&contact_store, &own_log, &directory, &relations);
+  ConversationService conversations(&message_store, &writers, &publisher, &directory, &contacts,
+                                    &history);
   link_handler.Use({.messages = &messages,
                     .watermarks = &watermarks,
                     .resumes = &resumes,
@@ -95,7 +95,7 @@ int Run(const Options& options) {
   rpc::Router router(verifier.AsAuthenticate(), &calls);
   messages.Register(&router);
   conversations.Register(&router);
-  contacts.Register(&router);
+  AddContactService(&router, &contacts);
   RegisterHistory(&router, &history, &watermarks);
   router.Serve({"im.chat.v1.ContactService", "im.chat.v1.ConversationService",
                 "im.chat.v1.MessageService"});
@@ -105,7 +105,6 @@ int Run(const Options& options) {
     std::cerr << "im-chat: " << exposer.status().message() << "\n";
     return 1;
   }
-  // Also what notices, on idle instances, that the database has come or is another one.
   auto server = rpc::Server::Start({.listen = {rpc::ToListen(options.server)},
                                     .generic = &router,
                                     .generic_services = router.services(),
@@ -116,14 +115,15 @@ int Run(const Options& options) {
     return 1;
   }
   Log(LogLevel::kInfo, "listening", {{"address", (*server)->addresses().front()}});
-  Ticker purge(std::chrono::minutes(10), [&contact_store] {
-    const absl::Status status = contact_store.PurgeAnswers();
+  Ticker purge(std::chrono::seconds(10), [&contacts] {
+    const absl::Status status = contacts.PurgeAnswers();
     if (!status.ok()) Log(LogLevel::kWarning, "purge_failed", {{"what", Describe(status)}});
   });
 
   WaitForShutdownSignal();
   (*server)->Drain();
   links.Shutdown();
+  relations.Shutdown();
   (*server)->Shutdown(std::chrono::seconds(2));
   watermarks.Shutdown();
   return 0;
