@@ -55,6 +55,11 @@ absl::Status StatusFromException(const std::exception& exception, bool writing) 
   if (BreaksConnection(exception)) {
     return Error(writing ? Reason::OUTCOME_UNKNOWN : Reason::DATABASE_UNAVAILABLE);
   }
+  // Deadlocks and the like; in libpqxx 6 they are no sql_error.
+  if (dynamic_cast<const pqxx::transaction_rollback*>(&exception) != nullptr) {
+    Log(LogLevel::kWarning, "database_rolled_back");
+    return Error(Reason::DATABASE_UNAVAILABLE);
+  }
   if (const auto* error = dynamic_cast<const pqxx::sql_error*>(&exception)) {
     const std::string state = error->sqlstate();
     if (state == "55P03") return Error(Reason::CONVERSATION_BUSY);

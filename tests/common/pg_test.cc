@@ -58,6 +58,14 @@ TEST_F(PgTest, WrongSqlIsInternal) {
               Optional(Reason::INTERNAL));
 }
 
+TEST_F(PgTest, ADeadlockMayBeTriedAgain) {
+  // What it takes to be chosen as the victim, without a second one.
+  EXPECT_THAT(ReasonOf(pool_.Write([](Session& session) {
+                session.Exec("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$");
+              })),
+              Optional(Reason::DATABASE_UNAVAILABLE));
+}
+
 TEST_F(PgTest, NoDatabase) {
   Pool pool({.url = "postgresql:///x?host=/nowhere", .connections = 1});
   EXPECT_THAT(ReasonOf(pool.Read([](Session& session) { session.Exec("SELECT 1"); })),
