@@ -119,8 +119,8 @@ pqxx::result ExecThroughDeadlocks(pg::Session* session, const char* sql, const A
   for (int attempt = 1;; ++attempt) {
     try {
       return session->Exec(sql, args...);
-    } catch (const pqxx::sql_error& error) {
-      if (error.sqlstate() != "40P01" || attempt == kAttempts) throw;
+    } catch (const pqxx::deadlock_detected&) {
+      if (attempt == kAttempts) throw;
     }
   }
 }

@@ -1,7 +1,8 @@
 -- Contacts, blocks and settings: each change one call.
 --
 -- Locks are taken in one order everywhere: conversation rows in id order, then users' rows in id
--- order. Only update_settings cannot keep to it; who meets it in a deadlock tries again.
+-- order. Only update_settings may have to leave it, for a conversation that is just being made; who
+-- meets it in a deadlock tries again.
 
 -- A contact row as it is after a change, as clients and answers need it.
 CREATE TYPE chat.contact_change AS (
@@ -230,16 +231,19 @@ BEGIN
 
   outcome := 0;
   "position" := 0;
+  -- In the order of locks; guessed before them, to spare those who change nothing. Index: members_user.
+  IF p_reachability <> coalesce((SELECT u.reachability FROM chat.users u WHERE u.user_id = p_user), 1) THEN
+    PERFORM 1 FROM chat.members m JOIN chat.conversations c ON c.id = m.conversation_id
+    WHERE m.user_id = p_user AND c.kind = 1 ORDER BY c.id FOR NO KEY UPDATE OF c;
+  END IF;
   INSERT INTO chat.users (user_id) VALUES (p_user) ON CONFLICT DO NOTHING;
   SELECT u.reachability INTO reachability FROM chat.users u WHERE u.user_id = p_user FOR NO KEY UPDATE;
   IF p_reachability <> reachability THEN
     reachability := p_reachability;
     UPDATE chat.users u SET reachability = p_reachability WHERE u.user_id = p_user;
     "position" := chat.log_own(p_user, 2::smallint, 0);
-    -- Statements of their own, which see the conversations that were made before the lock was had.
-    -- Index: members_user.
-    PERFORM 1 FROM chat.members m JOIN chat.conversations c ON c.id = m.conversation_id
-    WHERE m.user_id = p_user AND c.kind = 1 ORDER BY c.id FOR NO KEY UPDATE OF c;
+    -- A statement of its own, which sees the conversations too that were made before the user's row
+    -- was had (see raise_pair). Only their rows are locked out of order.
     UPDATE chat.conversations c SET version = c.version + 1
     FROM chat.members m
     WHERE m.user_id = p_user AND c.id = m.conversation_id AND c.kind = 1;
