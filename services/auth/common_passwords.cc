@@ -179,7 +179,8 @@ constexpr char kWords[] =
     "wonder wonderful wonderland wonderwoman woodland work worker working worldofwarcraft "
     "wrangler wrestling wtfwtf xavier xbox xboxlive xxx xxxxxx yamaha yankee yankees yellow "
     "yellowjacket yesterday yesyes yoda youandme youngmoney yourmom yourmother yourname "
-    "yourpassword youtube ytrewq yvonne zachary zanzibar zaq zaqwsx zaqxsw zaqzaq zebra "
+    "yourpassword youtube ytrewq yvonne zachary zanzibar zaq zaq12wsx zaqwsx qwe123qwe zaqxsw "
+    "zaqzaq zebra "
     "zelda zeppelin zeus zombie zombies zxcv zxcvb zxcvbn zxcvbnm zxcvzxcv zzz ";
 
 }  // namespace

@@ -111,10 +111,9 @@ absl::Status Logins::CheckCredentials(const LoginState& state, const std::string
   if (state.locked_until && *state.locked_until > options_.clock()) {
     return LockedUntil(*state.locked_until);
   }
-  IM_ASSIGN_OR_RETURN(const bool right,
-                      state.credentials
-                          ? hasher_->Matches(state.credentials->password_hash, password)
-                          : hasher_->MatchesNobody(password));
+  const bool right = state.credentials
+                         ? hasher_->Matches(state.credentials->password_hash, password)
+                         : hasher_->MatchesNobody(password);
   if (right && state.credentials) return absl::OkStatus();
   IM_ASSIGN_OR_RETURN(const Failure failure, store_->RecordFailure(name_hash, options_.clock()));
   // Others failed while this was hashed: of many guesses at once only the first few are answered.

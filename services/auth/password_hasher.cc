@@ -2,8 +2,6 @@
 
 #include <sodium.h>
 
-#include <cerrno>
-
 #include "common/base/error.h"
 #include "common/base/metrics.h"
 #include "common/base/random.h"
@@ -15,11 +13,6 @@ prometheus::Counter& RunsCounter() {
   static auto& counter =
       CounterFamily("im_auth_password_hashes_total", "Argon2id hashes computed.").Add({});
   return counter;
-}
-
-absl::Status NoMemory() {
-  return Error(Reason::OVERLOADED, "no memory to hash a password",
-               {.retry_after = std::chrono::milliseconds(1000)});
 }
 
 }  // namespace
@@ -39,24 +32,19 @@ absl::StatusOr<std::string> PasswordHasher::Hash(const std::string& password) {
   RunsCounter().Increment();
   char text[crypto_pwhash_STRBYTES] = {};
   if (crypto_pwhash_str(text, password.data(), password.size(), passes_, memory_bytes_) != 0) {
-    return NoMemory();
+    return Error(Reason::OVERLOADED, "no memory to hash a password",
+                 {.retry_after = std::chrono::milliseconds(1000)});
   }
   return std::string(text);
 }
 
-absl::StatusOr<bool> PasswordHasher::Matches(const std::string& hash, const std::string& password) {
+bool PasswordHasher::Matches(const std::string& hash, const std::string& password) {
   ++runs_;
   RunsCounter().Increment();
-  errno = 0;
-  if (crypto_pwhash_str_verify(hash.c_str(), password.data(), password.size()) == 0) return true;
-  // libsodium says EINVAL for another password; a failure must not count as one.
-  const bool other_password = errno == EINVAL;
-  const bool readable = crypto_pwhash_str_needs_rehash(hash.c_str(), passes_, memory_bytes_) >= 0;
-  if (other_password || !readable) return false;
-  return NoMemory();
+  return crypto_pwhash_str_verify(hash.c_str(), password.data(), password.size()) == 0;
 }
 
-absl::StatusOr<bool> PasswordHasher::MatchesNobody(const std::string& password) {
+bool PasswordHasher::MatchesNobody(const std::string& password) {
   return Matches(nobodys_hash_, password);
 }
 

@@ -23,12 +23,14 @@ class PasswordHasher {
   // Fails if the memory is not there, or the parameters are none of Argon2id.
   static absl::StatusOr<std::unique_ptr<PasswordHasher>> Create(const HashingOptions& options);
 
-  // Both fail with OVERLOADED if there is no memory. A hash that cannot be read matches nothing.
+  // Fails with OVERLOADED if there is no memory.
   absl::StatusOr<std::string> Hash(const std::string& password);
-  absl::StatusOr<bool> Matches(const std::string& hash, const std::string& password);
+  // A hash that cannot be read matches nothing. (libsodium does not tell a lack of memory from a
+  // mismatch; Linux rather ends the process.)
+  bool Matches(const std::string& hash, const std::string& password);
   // Matches of a hash that nobody knows the password of, for names that do not exist: the same work
   // and the same answer as for a wrong password.
-  absl::StatusOr<bool> MatchesNobody(const std::string& password);
+  bool MatchesNobody(const std::string& password);
   // Whether the hash was made with other parameters than those of now.
   bool IsOutdated(const std::string& hash) const;
 
