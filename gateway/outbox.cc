@@ -7,6 +7,8 @@ namespace {
 
 // What an item costs beside its bytes.
 constexpr size_t kItemBytes = 64;
+// Nobody else's: services choose keys with a slash.
+constexpr char kPictureKey[] = "picture";
 
 }  // namespace
 
@@ -14,6 +16,7 @@ void Outbox::Push(Item item) {
   const size_t bytes = item.frame.size() + kItemBytes;
   if (item.kind == Kind::kLive) {
     live_bytes_ += bytes;
+    if (item.key == kPictureKey) keyed_.clear();
     if (!item.key.empty()) keyed_[item.key] = popped_ + items_.size();
   } else {
     kept_bytes_ += bytes;
@@ -38,6 +41,15 @@ bool Outbox::AddLive(const Frame& frame, const std::string& replace_key) {
     }
   }
   Push({frame, Kind::kLive, replace_key});
+  return KeepBudget();
+}
+
+bool Outbox::AddPicture(const Frame& frame) {
+  Push({frame, Kind::kLive, kPictureKey});
+  return KeepBudget();
+}
+
+bool Outbox::KeepBudget() {
   if (live_bytes_ <= budget_) return true;
   Drop([](const Item& item) { return !item.key.empty(); });
   if (live_bytes_ <= budget_) return true;

@@ -23,6 +23,9 @@ class Outbox {
   // When the budget is exceeded, those with a key are dropped first. false: that did not help, and
   // all live events were dropped.
   bool AddLive(const Frame& frame, const std::string& replace_key);
+  // A live event that may be dropped as those with a key, and that sums up many of them: later ones
+  // stay behind it rather than take the places of those before it.
+  bool AddPicture(const Frame& frame);
   // The word Resync, unless it waits already.
   void AddResync();
   // Moves all that waits in `from` behind what waits here, whatever the budget says.
@@ -46,6 +49,7 @@ class Outbox {
     std::string key;
   };
   void Push(Item item);
+  bool KeepBudget();
   template <typename Predicate>
   void Drop(Predicate drop);
 

@@ -147,6 +147,9 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   bool OpenAt(Link* link, uint64_t generation) IM_REQUIRES(mu_);
   bool SendOpen(Link* link, uint64_t generation) IM_REQUIRES(mu_);
   void RefreshPresence() IM_REQUIRES(mu_);
+  // `add(Outbox*)` puts a live event into the queue that is to have it now; false: it was too full.
+  template <typename Add>
+  void AddLive(const Add& add) IM_REQUIRES(mu_);
   void TickLive(Time now) IM_REQUIRES(mu_);
   void CheckOpened() IM_REQUIRES(mu_);
   void EndLocked(const SessionEnding& ending) IM_REQUIRES(mu_);

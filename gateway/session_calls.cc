@@ -291,11 +291,35 @@ void Session::TryResume() {
   hold_overflowed_ = false;
 }
 
+template <typename Add>
+void Session::AddLive(const Add& add) {
+  Outbox& box = holding_ ? held_ : outbox_;
+  if (holding_ && hold_overflowed_) return;
+  const uint64_t dropped = box.replaceable_dropped();
+  if (!add(&box)) {
+    presence_lost_ = true;
+    if (holding_) {
+      hold_overflowed_ = true;
+    } else {
+      Resync("slow");
+    }
+  }
+  if (box.replaceable_dropped() != dropped) presence_lost_ = true;
+}
+
 void Session::OnDelivery(const Link& link, uint64_t generation, const std::string& event) {
   {
     MutexLock lock(&mu_);
-    if (!resume_ || resume_->link != link.index() || resume_->generation != generation) return;
-    outbox_.Keep(EventFrame(kChatEvent, event));
+    if (link.service() == Link::Service::kPresence) {
+      // Those who are there, told to this device alone.
+      if (IsAt(link, generation)) {
+        AddLive([frame = EventFrame(kPresenceEvent, event)](Outbox* box) {
+          return box->AddPicture(frame);
+        });
+      }
+    } else if (resume_ && resume_->link == link.index() && resume_->generation == generation) {
+      outbox_.Keep(EventFrame(kChatEvent, event));
+    }
   }
   Settle();
 }
@@ -365,18 +389,7 @@ void Session::Publish(const Frame& frame, const std::string& replace_key) {
   {
     MutexLock lock(&mu_);
     if (phase_ != Phase::kOpening && phase_ != Phase::kLive) return;
-    Outbox& box = holding_ ? held_ : outbox_;
-    if (holding_ && hold_overflowed_) return;
-    const uint64_t dropped = box.replaceable_dropped();
-    if (!box.AddLive(frame, replace_key)) {
-      presence_lost_ = true;
-      if (holding_) {
-        hold_overflowed_ = true;
-      } else {
-        Resync("slow");
-      }
-    }
-    if (box.replaceable_dropped() != dropped) presence_lost_ = true;
+    AddLive([&](Outbox* box) { return box->AddLive(frame, replace_key); });
   }
   Settle();
 }
