@@ -87,7 +87,7 @@ class PresenceServer : public bus::LinkHandler {
   const PresenceServerOptions options_;
   PgLeases leases_;
   PgLastSeen last_seen_;
-  bus::LinkServer* links_ = nullptr;                  // constant after Start
+  bus::LinkServer* links_ = nullptr;  // constant after Start
   std::atomic<std::chrono::steady_clock::duration> database_answered_{};
   std::atomic<int> looking_{0};
 

@@ -60,8 +60,9 @@ bool Roster::Open(SessionKey key, UserId user, DeviceId device, Status status, b
                   Moment now) {
   const auto link = links_.find(key.link);
   if (link == links_.end() || link->second.broken_at) return false;
-  if (sessions_.contains(key)) End(key, now.wall);
   Person& person = people_[user];
+  const Status kept = StatusToOpen(key, device, status, person);
+  if (sessions_.contains(key)) End(key, now.wall);
   // The device is back: what was held for it is over.
   std::vector<SessionKey> superseded;
   for (const SessionKey other : person.sessions) {
@@ -75,7 +76,8 @@ bool Roster::Open(SessionKey key, UserId user, DeviceId device, Status status, b
   Session session;
   session.user = user;
   session.device = device;
-  session.status = status;
+  session.status = kept;
+  session.announced = status;
   session.primary = primary;
   session.wants_picture = primary || !link->second.announced;
   session.pictured = !session.wants_picture;
@@ -132,16 +134,32 @@ void Roster::Seen(const Session& session, WallTime at) {
   unsaved = std::max(unsaved, at);
 }
 
+Status Roster::StatusToOpen(SessionKey key, DeviceId device, Status announced,
+                            const Person& person) const {
+  const std::string& gateway = links_.at(key.link).gateway;
+  for (const SessionKey other : person.sessions) {
+    const Session& session = sessions_.at(other);
+    const bool same = other.number == key.number && session.device == device &&
+                      links_.at(other.link).gateway == gateway && !session.returning_until;
+    if (same && session.announced == announced) return session.status;
+  }
+  return announced;
+}
+
 bool Roster::SetStatus(SessionKey key, Status status, Moment now) {
   const auto found = sessions_.find(key);
   if (found == sessions_.end()) return false;
-  Session& session = found->second;
-  if (session.status == status) return true;
-  Seen(session, now.wall);
-  session.status = status;
-  Seen(session, now.wall);
-  Changed(session.user);
+  found->second.announced = status;
+  Change(&found->second, status, now.wall);
   return true;
+}
+
+void Roster::Change(Session* session, Status status, WallTime at) {
+  if (session->status == status) return;
+  Seen(*session, at);
+  session->status = status;
+  Seen(*session, at);
+  Changed(session->user);
 }
 
 bool Roster::SetDeviceStatus(UserId user, DeviceId device, Status status, Moment now) {
@@ -149,7 +167,10 @@ bool Roster::SetDeviceStatus(UserId user, DeviceId device, Status status, Moment
   if (person == people_.end()) return false;
   bool found = false;
   for (const SessionKey key : person->second.sessions) {
-    if (sessions_.at(key).device == device) found = SetStatus(key, status, now);
+    Session& session = sessions_.at(key);
+    if (session.device != device) continue;
+    Change(&session, status, now.wall);
+    found = true;
   }
   return found;
 }

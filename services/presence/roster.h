@@ -40,12 +40,13 @@ class Roster {
   // is gone.
   void Announced(LinkId link, Moment now);
 
-  // False, and nothing done, if the link is not up.
+  // A session that its gateway opens again, here or on a new link, keeps the status that was set
+  // for its device. False, and nothing done, if the link is not up.
   bool Open(SessionKey key, UserId user, DeviceId device, Status status, bool primary, Moment now);
   void Close(SessionKey key, bool returning, Moment now);
-  // False if there is no such session.
+  // By a frame on the session's stream. False if there is no such session.
   bool SetStatus(SessionKey key, Status status, Moment now);
-  // Of all sessions of a device; false if it has none.
+  // By a unary call, of all sessions of a device; false if it has none.
   bool SetDeviceStatus(UserId user, DeviceId device, Status status, Moment now);
 
   // The gateways whose leases were live when they were read.
@@ -103,6 +104,8 @@ class Roster {
     UserId user = 0;
     DeviceId device = 0;
     Status status = Status::kOffline;
+    // As its gateway knows it: what was set by a unary call passes the gateway by.
+    Status announced = Status::kOffline;
     bool primary = false;
     bool wants_picture = false;
     bool pictured = false;
@@ -125,9 +128,13 @@ class Roster {
   };
 
   bool Held(SessionKey key, const Session& session) const;
+  // What the status of a session is to be that opens with `announced`.
+  Status StatusToOpen(SessionKey key, DeviceId device, Status announced,
+                      const Person& person) const;
   void End(SessionKey key, WallTime at);
   void Break(LinkId id, Link* link, Moment now);
   void EraseIfEmpty(LinkId id);
+  void Change(Session* session, Status status, WallTime at);
   void Seen(const Session& session, WallTime at);
   void Changed(UserId user);
   bool LeasesKnown(SteadyTime now) const;

@@ -267,6 +267,32 @@ TEST_F(BookTest, TheNewestSessionOfADeviceDecides) {
   EXPECT_EQ(Shows(kBob, kAlice), Status::kOffline);
 }
 
+TEST_F(BookTest, AStatusSetByACallOutlastsTheSessionsBeingOpenedAgain) {
+  Settle();
+  Contacts(kAlice, kBob);
+  book_->roster().LinkUp(11, "other", now_);
+  book_->roster().Announced(11, now_);
+  Connect(kBob, 2);
+  Connect(kAlice, 1, Status::kOnline, 0, 11);
+  Second();
+  ASSERT_TRUE(book_->roster().SetDeviceStatus(kAlice, 100, Status::kInvisible, now_));
+  Second();
+  told_ = 0;
+  // Its gateway asks for a new picture, and then loses its link; it knows of no other status.
+  Connect(kAlice, 1, Status::kOnline, 0, 11);
+  Second();
+  book_->roster().LinkDown(11, now_);
+  book_->roster().LinkUp(12, "other", now_);
+  Connect(kAlice, 1, Status::kOnline, 0, 12);
+  Second();
+  EXPECT_EQ(Shows(kBob, kAlice), Status::kOffline);
+  EXPECT_EQ(told_, 0);
+  // Another stream of the device starts as its Hello says.
+  Connect(kAlice, 7, Status::kOnline, 0, 12);
+  Second();
+  EXPECT_EQ(Shows(kBob, kAlice), Status::kOnline);
+}
+
 TEST_F(BookTest, ABlockIsInForceAtOnce) {
   Settle();
   Contacts(kAlice, kBob);
