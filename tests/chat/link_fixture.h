@@ -37,9 +37,13 @@ class TestLinks : public bus::LinkHandler {
     builder.RegisterService(&server);
     grpc_ = builder.BuildAndStart();
   }
-  ~TestLinks() override {
+  ~TestLinks() override { Stop(); }
+
+  // Ends all links; afterwards no hook is called any more.
+  void Stop() {
     server.Shutdown();
     grpc_->Shutdown();
+    grpc_->Wait();
   }
 
   std::shared_ptr<grpc::Channel> Channel() { return grpc_->InProcessChannel({}); }
