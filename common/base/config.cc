@@ -1,6 +1,8 @@
 #include "common/base/config.h"
 
 #include <cctype>
+#include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -10,6 +12,22 @@
 
 namespace im {
 namespace {
+
+std::string EnvironmentName(const std::string& key) {
+  std::string name = "IM_";
+  for (const char c : key) {
+    name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  return name;
+}
+
+// As it stands in a file: numbers bare, all else quoted.
+std::string ValueOf(const CLI::Option& option) {
+  std::string value = option.count() > 0 ? option.as<std::string>() : option.get_default_str();
+  const bool is_bool = option.get_type_name() == "BOOLEAN";
+  if (is_bool) return value == "1" || value == "true" ? "true" : "false";
+  return value.empty() ? "\"\"" : CLI::detail::convert_arg_for_ini(value);
+}
 
 // CLI11 sees sections of a file as subcommands; ours are part of the option's name.
 class SectionedConfig : public CLI::ConfigTOML {
@@ -23,6 +41,8 @@ class SectionedConfig : public CLI::ConfigTOML {
         item.name = *parent + "." + item.name;
       }
       item.parents.clear();
+      // CLI11 would let the file win over the environment.
+      if (std::getenv(EnvironmentName(item.name).c_str()) != nullptr) continue;
       flat.push_back(std::move(item));
     }
     return flat;
@@ -35,12 +55,9 @@ class SectionedConfig : public CLI::ConfigTOML {
       const std::string& name = option->get_lnames().front();
       const size_t dot = name.find('.');
       if (dot == std::string::npos) continue;
-      std::string value =
-          option->count() > 0 ? option->as<std::string>() : option->get_default_str();
-      std::string line = "# " + option->get_description() + "\n" + name.substr(dot + 1) + " = " +
-                         CLI::detail::convert_arg_for_ini(value) + "\n";
-      if (value.empty())
-        line = "# " + option->get_description() + "\n" + name.substr(dot + 1) + " = \"\"\n";
+      const std::string value = ValueOf(*option);
+      const std::string line =
+          "# " + option->get_description() + "\n" + name.substr(dot + 1) + " = " + value + "\n";
       sections[name.substr(0, dot)] += line;
     }
     std::string text;
@@ -52,13 +69,8 @@ class SectionedConfig : public CLI::ConfigTOML {
   }
 };
 
-std::string EnvironmentName(const std::string& key) {
-  std::string name = "IM_";
-  for (const char c : key) {
-    name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  }
-  return name;
-}
+// How CLI11 begins what it says of a key it does not know.
+constexpr char kUnknownKey[] = "INI was not able to parse ";
 
 }  // namespace
 
@@ -77,14 +89,37 @@ CLI::Option* Config::Prepare(CLI::Option* option, const std::string& key) {
 }
 
 std::optional<int> Config::Parse(int argc, char** argv) {
+  // Checked by us: --print-config and subcommands do without.
+  std::vector<CLI::Option*> required;
+  for (CLI::Option* option : app_.get_options()) {
+    if (!option->get_required()) continue;
+    option->required(false);
+    required.push_back(option);
+  }
   try {
     app_.parse(argc, argv);
+  } catch (const CLI::ConfigError& e) {
+    std::string what = e.what();
+    if (what.rfind(kUnknownKey, 0) == 0) {
+      what = "unknown key " + what.substr(std::strlen(kUnknownKey));
+    }
+    std::cerr << app_.get_name() << ": " << app_.get_option("--config")->as<std::string>() << ": "
+              << what << "\n";
+    return e.get_exit_code();
   } catch (const CLI::ParseError& e) {
     return app_.exit(e);
   }
   if (print_config_) {
     std::cout << app_.config_to_str(true, true);
     return 0;
+  }
+  if (!app_.get_subcommands().empty()) return std::nullopt;
+  for (const CLI::Option* option : required) {
+    if (option->count() > 0) continue;
+    const std::string& key = option->get_lnames().front();
+    std::cerr << app_.get_name() << ": " << key << " is required: set it in the file, as "
+              << EnvironmentName(key) << " or as --" << key << "\n";
+    return static_cast<int>(CLI::ExitCodes::RequiredError);
   }
   return std::nullopt;
 }
