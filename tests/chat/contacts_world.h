@@ -13,11 +13,22 @@
 #include "services/chat/contacts.h"
 #include "services/chat/own_log.h"
 #include "services/chat/pg_contact_store.h"
+#include "services/chat/publisher.h"
 #include "services/chat/relation_service.h"
 #include "tests/chat/fake_directory.h"
 #include "tests/support/database.h"
+#include "tests/support/tokens.h"
 
 namespace im::chat {
+
+// Links without a service behind them.
+class QuietLinks : public bus::LinkHandler {
+  void OnLinkDown(const std::shared_ptr<bus::Link>&) override {}
+  void OnSessionOpened(const std::shared_ptr<bus::Link>&, const bus::Session&) override {}
+  void OnSessionClosed(const std::shared_ptr<bus::Link>&, const bus::Session&, bool) override {}
+  void OnCall(const std::shared_ptr<bus::Link>&, const bus::Session&,
+              internal::v1::SessionCall) override {}
+};
 
 class ContactsWorld : public ::testing::Test {
  protected:
@@ -80,7 +91,11 @@ class ContactsWorld : public ::testing::Test {
   // Four contacts are enough.
   PgContactStore store_{&pool_, 4};
   FakeDirectory directory_{100};
-  OwnLog own_log_{&pool_, nullptr};
+  im::testing::TestTokens tokens_;
+  QuietLinks quiet_;
+  bus::LinkServer links_{{.authenticate = tokens_.verifier().AsAuthenticate(), .handler = &quiet_}};
+  Publisher publisher_{&links_};
+  OwnLog own_log_{&pool_, &publisher_};
   RelationService relations_{&store_};
   Contacts contacts_{&store_, &directory_, &own_log_, &relations_};
 };
