@@ -1,0 +1,48 @@
+// The load generator.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <functional>
+
+#include "bench/replay.h"
+#include "common/base/log.h"
+
+namespace {
+
+void AddTargetOptions(CLI::App* command, im::bench::TargetOptions* target) {
+  command->add_option("--connect", target->connect,
+                      "HOST:PORT of a gateway without TLS (default: the set-up in IM_HOME)");
+  command->add_option("--database", target->database,
+                      "PostgreSQL URL, to make accounts there (default: of the set-up in IM_HOME; "
+                      "without one they are registered, which takes 0.1 s each)");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app("Load generator: plays scenarios through real clients, checks every delivery.");
+  app.name("im-bench");
+  app.require_subcommand(1);
+  int exit_status = 0;
+
+  im::bench::ReplayOptions replay;
+  CLI::App* replay_command = app.add_subcommand(
+      "replay",
+      "Play a chat log, \"[HH:MM] <nick> text\" and \"=== nick has joined\", and check that every "
+      "member got every message");
+  replay_command->add_option("FILE", replay.file, "The log")->required();
+  replay_command
+      ->add_option("--speed", replay.speed,
+                   "1: in real time, 60: an hour in a minute (default: as fast as it goes)")
+      ->check(CLI::PositiveNumber);
+  replay_command->add_option("--timeout", replay.timeout_seconds, "Give up after so many seconds")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  replay_command->add_flag("--json", replay.json, "Print one JSON object");
+  AddTargetOptions(replay_command, &replay.target);
+  replay_command->footer("Example: im-bench replay chat.txt --speed 60 --json");
+  replay_command->callback([&] { exit_status = im::bench::RunReplay(replay); });
+
+  CLI11_PARSE(app, argc, argv);
+  return exit_status;
+}

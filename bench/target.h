@@ -1,0 +1,30 @@
+// The system that is measured.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace im::bench {
+
+struct TargetOptions {
+  // HOST:PORT or "unix:/path"; empty: the gateway of the set-up in IM_HOME.
+  std::string connect;
+  // PostgreSQL URL, to seed accounts; empty: of the set-up in IM_HOME, if that is what is measured.
+  std::string database;
+};
+
+struct Target {
+  std::string address;
+  // Empty: accounts are made by Register, which takes as long as their passwords take to hash.
+  std::string database_url;
+};
+
+absl::StatusOr<Target> FindTarget(const TargetOptions& options);
+
+// The value of a key in a configuration file of a daemon (see common/base/config.h); empty if it is
+// not there.
+std::string ConfiguredValue(std::string_view text, std::string_view section, std::string_view key);
+
+}  // namespace im::bench
