@@ -3,8 +3,8 @@
 #include <csignal>
 #include <functional>
 
+#include "bench/pairs.h"
 #include "bench/replay.h"
-#include "common/base/log.h"
 
 namespace {
 
@@ -42,6 +42,24 @@ int main(int argc, char** argv) {
   AddTargetOptions(replay_command, &replay.target);
   replay_command->footer("Example: im-bench replay chat.txt --speed 60 --json");
   replay_command->callback([&] { exit_status = im::bench::RunReplay(replay); });
+
+  im::bench::PairsOptions pairs;
+  CLI::App* pairs_command = app.add_subcommand(
+      "pairs", "Pairs of clients answer each other's messages as fast as they come");
+  pairs_command->add_option("--pairs", pairs.pairs, "How many pairs")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  pairs_command->add_option("--window", pairs.window, "Messages in flight for each pair")
+      ->check(CLI::Range(1, 1'000))
+      ->capture_default_str();
+  // An access token lives for 15 minutes, and these clients do not refresh theirs.
+  pairs_command->add_option("--seconds", pairs.seconds, "How long to measure, after a warm-up")
+      ->check(CLI::Range(0.1, 600.0))
+      ->capture_default_str();
+  pairs_command->add_flag("--json", pairs.json, "Print one JSON object");
+  AddTargetOptions(pairs_command, &pairs.target);
+  pairs_command->footer("Example: im-bench pairs --pairs 50 --seconds 10");
+  pairs_command->callback([&] { exit_status = im::bench::RunPairs(pairs); });
 
   CLI11_PARSE(app, argc, argv);
   return exit_status;

@@ -1,0 +1,276 @@
+#include "bench/pair.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "im/chat/v1/conversations.grpc.pb.h"
+#include "im/chat/v1/messages.grpc.pb.h"
+
+namespace im::bench {
+
+using gateway::v1::Answer;
+using gateway::v1::ConnectRequest;
+using gateway::v1::ServerFrame;
+using std::chrono::steady_clock;
+
+namespace {
+
+// As long as what people write, and what the peers were measured with.
+constexpr size_t kBodyBytes = 100;
+constexpr int kPage = 200;
+constexpr char kMark[] = "ball";
+
+}  // namespace
+
+Pair::Pair(uint32_t number, int window, Person one, Person other)
+    : number_(number), one_(this, 0, std::move(one)), other_(this, 1, std::move(other)) {
+  balls_.resize(static_cast<size_t>(window));
+}
+
+absl::Status Pair::Connect() {
+  chat::v1::OpenDirectRequest request;
+  request.set_user_id(other_.person_.account.user_id);
+  const auto opened = one_.person_.channel->Call(&chat::v1::ConversationService::Stub::OpenDirect,
+                                                 request, one_.person_.token);
+  if (!opened.ok()) return opened.status();
+  conversation_id_ = opened->conversation().conversation_id();
+  for (Side* side : {&one_, &other_}) {
+    side->client_ = std::make_unique<LeanClient>(side->person_.channel, side->person_.token, side);
+  }
+  return absl::OkStatus();
+}
+
+bool Pair::ready() const {
+  MutexLock lock(&mu_);
+  return one_.caught_up_ && other_.caught_up_;
+}
+
+absl::Status Pair::failure() const {
+  MutexLock lock(&mu_);
+  return result_.failure;
+}
+
+void Pair::Fail(const absl::Status& status) {
+  if (result_.failure.ok()) result_.failure = status;
+}
+
+std::string Pair::RequestId(uint32_t ball, uint32_t number) const {
+  std::string id(16, '\0');
+  std::memcpy(id.data(), kMark, 4);
+  std::memcpy(id.data() + 4, &number_, 4);
+  std::memcpy(id.data() + 8, &ball, 4);
+  std::memcpy(id.data() + 12, &number, 4);
+  return id;
+}
+
+bool Pair::ParseRequestId(const std::string& id, uint32_t* ball, uint32_t* number) const {
+  if (id.size() != 16) return false;
+  std::memcpy(ball, id.data() + 8, 4);
+  std::memcpy(number, id.data() + 12, 4);
+  return id == RequestId(*ball, *number);
+}
+
+std::string Pair::Body(uint32_t ball, uint32_t number) {
+  std::string body = absl::StrCat("ball ", ball, ", message ", number, " ");
+  body.resize(std::max(body.size(), kBodyBytes), '.');
+  return body;
+}
+
+void Pair::Throw(uint32_t ball, uint32_t number) {
+  ConnectRequest frame;
+  frame.set_call_id(uint64_t{ball} << 32 | (uint64_t{number} + 1));
+  auto* message = frame.mutable_send_message();
+  message->set_conversation_id(conversation_id_);
+  message->set_request_id(RequestId(ball, number));
+  message->mutable_content()->mutable_text()->set_body(Body(ball, number));
+  Side& sender = SenderOf(ball, number) == 0 ? one_ : other_;
+  sender.client_->Send(std::move(frame));
+}
+
+void Pair::Start() {
+  const auto window = [this] {
+    MutexLock lock(&mu_);
+    for (Ball& ball : balls_) {
+      ball.in_the_air = true;
+      ball.sent = steady_clock::now();
+    }
+    return static_cast<uint32_t>(balls_.size());
+  }();
+  for (uint32_t i = 0; i < window; ++i) Throw(i, 0);
+}
+
+void Pair::Measure(bool on) {
+  MutexLock lock(&mu_);
+  measuring_ = on;
+}
+
+void Pair::Finish() {
+  MutexLock lock(&mu_);
+  finishing_ = true;
+}
+
+bool Pair::landed() const {
+  MutexLock lock(&mu_);
+  if (!result_.failure.ok()) return true;
+  return std::all_of(balls_.begin(), balls_.end(), [](const Ball& ball) {
+    return !ball.in_the_air && ball.stored.size() == ball.received.size() &&
+           std::count(ball.stored.begin(), ball.stored.end(), 0) == 0;
+  });
+}
+
+void Pair::SendHeartbeatsAfter(std::chrono::milliseconds quiet) {
+  one_.client_->SendHeartbeatAfter(quiet);
+  other_.client_->SendHeartbeatAfter(quiet);
+}
+
+void Pair::Received(Side* side, const chat::v1::Entry& entry) {
+  const auto now = steady_clock::now();
+  uint32_t index = 0, number = 0;
+  {
+    MutexLock lock(&mu_);
+    if (!ParseRequestId(entry.request_id(), &index, &number) || index >= balls_.size() ||
+        entry.conversation_id() != conversation_id_ || SenderOf(index, number) == side->index_) {
+      ++result_.corrupted;
+      return;
+    }
+    Ball& ball = balls_[index];
+    if (number < ball.received.size()) {
+      ++(ball.received[number] == entry.seq() ? result_.repeats : result_.duplicated);
+      return;
+    }
+    if (entry.message().text().body() != Body(index, number) || !ball.in_the_air ||
+        number != ball.number) {
+      ++result_.corrupted;
+      return;
+    }
+    if (entry.seq() < side->newest_received_) ++result_.reordered;
+    side->newest_received_ = std::max(side->newest_received_, entry.seq());
+    ball.received.push_back(entry.seq());
+    ++result_.messages;
+    if (measuring_) {
+      ++result_.measured;
+      result_.latency.Record(
+          std::chrono::duration_cast<std::chrono::microseconds>(now - ball.sent).count());
+    }
+    ball.in_the_air = !finishing_;
+    number = ++ball.number;
+    if (finishing_) return;
+    ball.sent = now;
+  }
+  Throw(index, number);
+}
+
+void Pair::Stored(const Answer& answer) {
+  MutexLock lock(&mu_);
+  if (answer.has_failure()) {
+    return Fail(absl::AbortedError(
+        absl::StrCat(answer.failure().reason(), ": ", answer.failure().message())));
+  }
+  const auto ball = static_cast<uint32_t>(answer.call_id() >> 32);
+  const auto number = static_cast<uint32_t>(answer.call_id()) - 1;
+  if (ball >= balls_.size() || number > balls_[ball].number) {
+    ++result_.corrupted;
+    return;
+  }
+  auto& stored = balls_[ball].stored;
+  if (stored.size() <= number) stored.resize(number + 1);
+  stored[number] = answer.send_message().seq();
+}
+
+void Pair::Side::OnFrame(const ServerFrame& frame) {
+  switch (frame.frame_case()) {
+    case ServerFrame::kChat:
+      if (frame.chat().has_entry()) pair_->Received(this, frame.chat().entry());
+      return;
+    case ServerFrame::kAnswer:
+      return pair_->Stored(frame.answer());
+    case ServerFrame::kCaughtUp: {
+      MutexLock lock(&pair_->mu_);
+      caught_up_ = true;
+      return;
+    }
+    case ServerFrame::kResync:
+    case ServerFrame::kSessionEnd: {
+      // Nothing breaks in this scenario; where it does, the figures mean nothing.
+      MutexLock lock(&pair_->mu_);
+      return pair_->Fail(absl::AbortedError(frame.has_resync() ? "the server said Resync"
+                                                               : frame.session_end().message()));
+    }
+    default:
+      return;
+  }
+}
+
+void Pair::Side::OnClosed(const absl::Status& status) {
+  MutexLock lock(&pair_->mu_);
+  if (pair_->closing_) return;
+  pair_->Fail(status.ok() ? absl::AbortedError("the server ended the stream") : status);
+}
+
+Pair::Result Pair::Judge() {
+  {
+    MutexLock lock(&mu_);
+    closing_ = true;
+  }
+  one_.client_.reset();
+  other_.client_.reset();
+  std::vector<KnownEntry> history;
+  chat::v1::ListEntriesRequest request;
+  request.set_conversation_id(conversation_id_);
+  request.set_page_size(kPage);
+  request.set_after_seq(0);
+  absl::Status status;
+  for (;;) {
+    const auto page = one_.person_.channel->Call(&chat::v1::MessageService::Stub::ListEntries,
+                                                 request, one_.person_.token);
+    status = page.status();
+    if (!page.ok()) break;
+    for (const auto& entry : page->entries()) history.push_back(Known(entry));
+    if (page->next_page_token().empty()) break;
+    request.set_page_token(page->next_page_token());
+  }
+  MutexLock lock(&mu_);
+  if (status.ok()) {
+    JudgeHistory(history);
+  } else {
+    Fail(status);
+  }
+  return result_;
+}
+
+void Pair::JudgeHistory(const std::vector<KnownEntry>& history) {
+  std::map<std::pair<uint32_t, uint32_t>, int64_t> places;
+  int64_t seq = 0;
+  for (const KnownEntry& entry : history) {
+    // Dense from the first: nobody else writes here.
+    if (entry.seq != ++seq) ++result_.lost;
+    seq = entry.seq;
+    uint32_t ball = 0, number = 0;
+    if (!ParseRequestId(entry.request_id, &ball, &number) || entry.content != Body(ball, number)) {
+      ++result_.corrupted;
+    } else if (!places.emplace(std::pair(ball, number), entry.seq).second) {
+      ++result_.duplicated;
+    }
+  }
+  for (uint32_t i = 0; i < balls_.size(); ++i) {
+    const Ball& ball = balls_[i];
+    // Sent and never received.
+    if (ball.in_the_air) ++result_.lost;
+    for (uint32_t number = 0; number < ball.received.size(); ++number) {
+      const auto place = places.find(std::pair(i, number));
+      if (place == places.end()) {
+        ++result_.lost;
+      } else if (place->second != ball.received[number]) {
+        ++result_.duplicated;
+      }
+      const int64_t stored = number < ball.stored.size() ? ball.stored[number] : 0;
+      // Received, but its sender was never told; or told another place.
+      if (stored == 0) ++result_.lost;
+      if (stored != 0 && stored != ball.received[number]) ++result_.duplicated;
+    }
+  }
+}
+
+}  // namespace im::bench
