@@ -49,6 +49,12 @@ pid_t Fork() {
   return pid;
 }
 
+int ToStatus(int wait_status) {
+  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+}  // namespace
+
 bool IsServing(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -75,12 +81,6 @@ bool IsServing(const std::string& address) {
   return status.ok() && response.DumpToSingleSlice(&bytes).ok() && bytes.size() == 2 &&
          bytes.begin()[0] == 8 && bytes.begin()[1] == 1;
 }
-
-int ToStatus(int wait_status) {
-  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
-}
-
-}  // namespace
 
 int FreePort() {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);

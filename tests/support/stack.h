@@ -73,6 +73,10 @@ struct Outcome {
 Outcome RunProgram(const std::vector<std::string>& command, const std::string& input = {},
                    const std::vector<std::string>& environment = {});
 
+// Whether the standard health service at a plaintext gRPC address says SERVING; false after a second
+// without an answer.
+bool IsServing(const std::string& address);
+
 // A TCP port that nobody uses at the moment.
 int FreePort();
 
