@@ -1,16 +1,13 @@
 #include "services/auth/devices.h"
 
-#include "absl/strings/escaping.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "common/base/error.h"
 #include "common/base/metrics.h"
+#include "common/base/page_token.h"
 
 namespace im::auth {
 namespace {
 
-constexpr int kDefaultPage = 50;
+constexpr int kUsualPage = 50;
 constexpr int kMostPage = 100;
 
 void CountRefresh(const absl::Status& status) {
@@ -21,25 +18,16 @@ void CountRefresh(const absl::Status& status) {
   family.Add({{"outcome", outcome}}).Increment();
 }
 
-std::string PageToken(const Device& last) {
-  return absl::WebSafeBase64Escape(absl::StrCat(ToMicros(last.last_used_at), ":", last.device_id));
-}
+// Place: last_used_at in microseconds, device id.
+constexpr char kList[] = "devices";
+// Times that PostgreSQL is sure to take: until the year 10000.
+constexpr int64_t kMicrosEnd = 253402300800000000;
 
-absl::StatusOr<DevicePosition> ParsePageToken(std::string_view token) {
-  std::string text;
-  int64_t micros = 0;
-  DevicePosition position;
-  if (token.size() <= 100 &&
-      absl::WebSafeBase64Unescape(absl::string_view(token.data(), token.size()), &text)) {
-    const std::vector<std::string> parts = absl::StrSplit(text, ':');
-    if (parts.size() == 2 && absl::SimpleAtoi(parts[0], &micros) &&
-        absl::SimpleAtoi(parts[1], &position.device_id) && micros >= 0 &&
-        micros < 253402300800000000) {  // year 10000
-      position.last_used_at = FromMicros(micros);
-      return position;
-    }
-  }
-  return Error(Reason::PAGE_TOKEN_INVALID);
+absl::StatusOr<std::optional<DevicePosition>> ParsePosition(std::string_view page_token) {
+  IM_ASSIGN_OR_RETURN(const std::vector<int64_t> place, ParsePageToken(kList, page_token, 2));
+  if (place.empty()) return std::nullopt;
+  if (place[0] < 0 || place[0] >= kMicrosEnd) return Error(Reason::PAGE_TOKEN_INVALID);
+  return DevicePosition{FromMicros(place[0]), place[1]};
 }
 
 }  // namespace
@@ -77,20 +65,15 @@ absl::StatusOr<TokenPair> Devices::RefreshUncounted(std::string_view refresh_tok
 
 absl::StatusOr<DevicePage> Devices::List(int64_t user_id, int page_size,
                                          std::string_view page_token) {
-  if (page_size < 0 || page_size > kMostPage) {
-    return InvalidField("page_size", "not 0 to 100");
-  }
-  if (page_size == 0) page_size = kDefaultPage;
-  std::optional<DevicePosition> after;
-  if (!page_token.empty()) {
-    IM_ASSIGN_OR_RETURN(after, ParsePageToken(page_token));
-  }
+  IM_ASSIGN_OR_RETURN(const int size, PageSize(page_size, kUsualPage, kMostPage));
+  IM_ASSIGN_OR_RETURN(const std::optional<DevicePosition> after, ParsePosition(page_token));
   DevicePage page;
   // One more tells whether there is another page.
-  IM_ASSIGN_OR_RETURN(page.devices, store_->List(user_id, after, page_size + 1, clock_()));
-  if (page.devices.size() > static_cast<size_t>(page_size)) {
-    page.devices.resize(page_size);
-    page.next_page_token = PageToken(page.devices.back());
+  IM_ASSIGN_OR_RETURN(page.devices, store_->List(user_id, after, size + 1, clock_()));
+  if (page.devices.size() > static_cast<size_t>(size)) {
+    page.devices.resize(size);
+    const Device& last = page.devices.back();
+    page.next_page_token = MakePageToken(kList, {ToMicros(last.last_used_at), last.device_id});
   }
   return page;
 }

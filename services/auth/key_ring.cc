@@ -52,6 +52,11 @@ absl::Status KeyRing::Reload() {
   return absl::OkStatus();
 }
 
+absl::Status KeyRing::Ready() const {
+  MutexLock lock(&mu_);
+  return keys_.empty() ? NoKeys() : absl::OkStatus();
+}
+
 absl::StatusOr<SigningKey> KeyRing::Current() const {
   const Time now = clock_();
   MutexLock lock(&mu_);

@@ -29,7 +29,8 @@ class KeyRing {
   // Reads the keys; makes the first or next one when it is time. Blocks.
   absl::Status Reload() IM_EXCLUDES(mu_);
 
-  // Both fail with DATABASE_UNAVAILABLE while no keys are known.
+  // These fail with DATABASE_UNAVAILABLE while no keys are known.
+  absl::Status Ready() const IM_EXCLUDES(mu_);
   absl::StatusOr<SigningKey> Current() const IM_EXCLUDES(mu_);
   absl::StatusOr<std::string> KeySet() const IM_EXCLUDES(mu_);
 

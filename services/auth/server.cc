@@ -46,7 +46,7 @@ Server::Server(const ServerOptions& options, std::unique_ptr<PasswordHasher> has
       profiles_(&pg_profiles_),
       password_workers_(options.passwords.threads, options.passwords.queue),
       workers_(options.database_connections, kWorkerQueue),
-      router_(verifier_.AsAuthenticate(), &workers_),
+      router_([this](std::string_view token) { return Authenticate(token); }, &workers_),
       directory_(&feed_) {
   AddServices({.logins = &logins_,
                .devices = &devices_,
@@ -67,7 +67,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   config.generic = &server->router_;
   config.generic_services = server->router_.services();
   config.services = {&server->directory_};
-  config.healthy = [raw = server.get()] { return raw->mint_.Ready().ok() && raw->pool_.Ping(); };
+  config.healthy = [raw = server.get()] { return raw->keys_.Ready().ok() && raw->pool_.Ping(); };
   IM_ASSIGN_OR_RETURN(server->server_, rpc::Server::Start(config));
   return server;
 }
@@ -79,6 +79,12 @@ void Server::Shutdown(std::chrono::milliseconds grace) {
   server_->Drain();
   feed_.Close();
   server_->Shutdown(grace);
+}
+
+absl::StatusOr<rpc::Identity> Server::Authenticate(std::string_view access_token) {
+  // The verifier would say that im-auth is away.
+  IM_RETURN_IF_ERROR(keys_.Ready());
+  return verifier_.Verify(access_token);
 }
 
 void Server::RunBackground() {

@@ -59,6 +59,7 @@ class Server {
  private:
   Server(const ServerOptions& options, std::unique_ptr<PasswordHasher> hasher);
 
+  absl::StatusOr<rpc::Identity> Authenticate(std::string_view access_token);
   void RunBackground();
 
   const ServerOptions options_;

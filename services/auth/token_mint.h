@@ -25,7 +25,7 @@ class TokenMint {
       : keys_(keys), lives_(lives), clock_(std::move(clock)) {}
 
   // Ask before a mutation whose answer needs tokens.
-  absl::Status Ready() const { return keys_->Current().status(); }
+  absl::Status Ready() const { return keys_->Ready(); }
 
   // When a refresh token made now stops working.
   Time RefreshExpiry() const { return clock_() + lives_.refresh; }

@@ -31,7 +31,7 @@ TEST(PasswordPolicyTest, KnowsCommonPasswords) {
                              "Summer2024!",
                              "michael1985",
                              "correcthorsebatterystaple",
-                             
+
                              "asdfghjkl;"}) {
     EXPECT_TRUE(IsCommonPassword(common)) << common;
   }
