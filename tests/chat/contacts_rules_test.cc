@@ -204,6 +204,17 @@ TEST_F(ContactsRulesTest, WhatWasBetweenTheTwoStaysThroughABlock) {
   EXPECT_EQ(Stands(kAnn, kBob), "none");
 }
 
+TEST_F(ContactsRulesTest, OnesOwnRequestStaysOpenThroughABlock) {
+  ASSERT_TRUE(contacts_.Request(kAnn, kBob, New(), "hi").ok());
+  ASSERT_TRUE(contacts_.Block(kAnn, kBob, New()).ok());
+  EXPECT_EQ(Stands(kAnn, kBob), "sent(hi) blocked");
+  EXPECT_EQ(Stands(kBob, kAnn), "received(hi)");
+  // An answer that failed would tell of the block.
+  ASSERT_TRUE(contacts_.Accept(kBob, kAnn, New()).ok());
+  EXPECT_EQ(Stands(kAnn, kBob), "contact blocked");
+  EXPECT_EQ(Stands(kBob, kAnn), "contact");
+}
+
 TEST_F(ContactsRulesTest, UnblockingWithoutABlockLeavesNothing) {
   ASSERT_TRUE(contacts_.Unblock(kAnn, kNobody, New()).ok());
   EXPECT_EQ(database_.Value("SELECT count(*) FROM chat.contacts"), "0");
