@@ -13,8 +13,11 @@ namespace {
 
 // What all views are made of. PAGE selects, of some of the conversations of user $1, the rows of
 // their newest stays `m` and of themselves `c`. A group's title for who has left is that of the
-// last entry they may see which gave it one. Indexes: primary keys, members_present,
-// entries_titles.
+// last entry they may see which gave it one. LATERAL with LIMIT, so that no plan reads whole
+// tables. Indexes: primary keys, members_present, entries_titles.
+#define IM_CONVERSATION                                                                          \
+  "CROSS JOIN LATERAL (SELECT * FROM chat.conversations x WHERE x.id = m.conversation_id LIMIT " \
+  "1) c"
 #define IM_VIEW_FIELDS                                                                       \
   "SELECT c.id, c.kind, c.title, coalesce(c.low_user_id + c.high_user_id - $1, 0) AS peer, " \
   "       coalesce(m.end_seq, c.last_seq) AS last_seq, m.read_seq, "                         \
@@ -28,8 +31,9 @@ namespace {
   "       w.read_seq AS peer_read_seq, w.delivered_seq AS peer_delivered_seq, "                 \
   "       s.stays, n.members, t.kind AS title_kind, t.content AS title_content " ENTRY_COLUMNS  \
   "FROM page p "                                                                                \
-  "LEFT JOIN chat.members w ON p.kind = 1 AND w.conversation_id = p.id "                        \
-  "  AND w.user_id = p.peer AND w.join_seq = 0 "                                                \
+  "LEFT JOIN LATERAL (SELECT x.read_seq, x.delivered_seq FROM chat.members x "                  \
+  "  WHERE x.conversation_id = p.id AND x.user_id = p.peer AND x.join_seq = 0 LIMIT 1) w "      \
+  "  ON p.kind = 1 "                                                                            \
   "CROSS JOIN LATERAL (SELECT string_agg(l.join_seq || ',' || l.first_seq || ',' || "           \
   "    coalesce(l.end_seq, 0), ',' ORDER BY l.join_seq) AS stays "                              \
   "  FROM (SELECT x.join_seq, x.first_seq, x.end_seq FROM chat.members x "                      \
@@ -53,12 +57,12 @@ static_assert(static_cast<int>(EntryKind::kGroupCreated) == 11 &&
                   static_cast<int>(EntryKind::kGroupRenamed) == 16,
               "the views' kinds of entries that give a title");
 
-constexpr char kGet[] = IM_VIEW(
-    ", " IM_ENTRY_COLUMNS,
-    IM_VIEW_FIELDS
-    "FROM (SELECT * FROM chat.members WHERE conversation_id = $2 AND user_id = $1 "
-    "      ORDER BY join_seq DESC LIMIT 1) m JOIN chat.conversations c ON c.id = m.conversation_id",
-    IM_LAST_ENTRY);
+constexpr char kGet[] =
+    IM_VIEW(", " IM_ENTRY_COLUMNS,
+            IM_VIEW_FIELDS
+            "FROM (SELECT * FROM chat.members WHERE conversation_id = $2 AND user_id = $1 "
+            "      ORDER BY join_seq DESC LIMIT 1) m " IM_CONVERSATION,
+            IM_LAST_ENTRY);
 
 // All of the user's conversations are looked at for each page, but only the page's are filled in.
 // Index: members_user.
@@ -67,20 +71,20 @@ constexpr char kList[] = IM_VIEW(
     "SELECT * FROM (" IM_VIEW_FIELDS
     "  FROM (SELECT DISTINCT ON (conversation_id) * FROM chat.members WHERE user_id = $1 "
     "        ORDER BY conversation_id, join_seq DESC) m "
-    "  JOIN chat.conversations c ON c.id = m.conversation_id) v "
+    "  " IM_CONVERSATION
+    ") v "
     "WHERE v.last_seq > 0 AND "
     "  ((extract(epoch FROM v.last_at) * 1000000)::bigint, v.id) < ($2::bigint, $3::bigint) "
     "ORDER BY v.last_at DESC, v.id DESC LIMIT $4",
     IM_LAST_ENTRY);
 
-constexpr char kFind[] =
-    IM_VIEW("",
-            IM_VIEW_FIELDS
-            "FROM unnest($2::bigint[]) i (id) "
-            "CROSS JOIN LATERAL (SELECT * FROM chat.members "
-            "  WHERE conversation_id = i.id AND user_id = $1 ORDER BY join_seq DESC LIMIT 1) m "
-            "JOIN chat.conversations c ON c.id = m.conversation_id",
-            "");
+constexpr char kFind[] = IM_VIEW("",
+                                 IM_VIEW_FIELDS
+                                 "FROM unnest($2::bigint[]) i (id) "
+                                 "CROSS JOIN LATERAL (SELECT * FROM chat.members "
+                                 "  WHERE conversation_id = i.id AND user_id = $1 ORDER BY "
+                                 "join_seq DESC LIMIT 1) m " IM_CONVERSATION,
+                                 "");
 
 // Index: members_present.
 constexpr char kMembers[] =

@@ -52,7 +52,7 @@ class PgSyncStore {
   explicit PgSyncStore(pg::Pool* pool) : pool_(pool) {}
 
   // The user's conversations that differ from what a device has, the newest first. What is in
-  // `have` of others' conversations is ignored. `have`: at most one element per conversation.
+  // `have` of others' conversations is ignored. `have`: in rising id, each once.
   absl::StatusOr<std::vector<Difference>> Compare(int64_t user,
                                                   const std::vector<HaveConversation>& have,
                                                   bool only_listed) const;

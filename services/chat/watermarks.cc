@@ -1,6 +1,7 @@
 #include "services/chat/watermarks.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -22,7 +23,7 @@ constexpr char kMarkRead[] =
     "SELECT read_seq, delivered_seq, unread, log_position, array_to_string(audience, ',') "
     "FROM chat.mark_read($1, $2, $3)";
 constexpr char kAcknowledge[] =
-    "SELECT conversation_id, user_id, passed_over, read_seq, delivered_seq, "
+    "SELECT conversation_id, user_id, read_seq, delivered_seq, present, "
     "       array_to_string(audience, ',') "
     "FROM chat.acknowledge($1::bigint[], $2::bigint[], $3::bigint[])";
 
@@ -124,29 +125,26 @@ absl::Status Watermarks::Flush() {
 }
 
 absl::Status Watermarks::FlushBatch(const std::vector<std::pair<Key, int64_t>>& batch) {
-  struct Mark {
-    int64_t conversation = 0;
-    Watermark watermark;
-    std::vector<int64_t> audience;
-  };
   std::vector<int64_t> conversations, users, seqs;
   for (const auto& [key, seq] : batch) {
     conversations.push_back(key.first);
     users.push_back(key.second);
     seqs.push_back(seq);
   }
-  std::vector<Mark> risen;
+  std::vector<std::pair<int64_t, Watermark>> risen;  // with their conversations
   std::vector<Key> passed_over;
+  std::unordered_map<int64_t, std::vector<int64_t>> audiences;
   IM_RETURN_IF_ERROR(pool_->Write([&](pg::Session& session) {
     for (const pqxx::row& row :
          session.Exec(kAcknowledge, pg::Array(conversations), pg::Array(users), pg::Array(seqs))) {
-      const Key key{row[0].as<int64_t>(), row[1].as<int64_t>()};
-      if (row[2].as<bool>()) {
-        passed_over.push_back(key);
-      } else if (!row[4].is_null()) {
-        risen.push_back({key.first,
-                         {key.second, row[3].as<int64_t>(), row[4].as<int64_t>()},
-                         ReadAudience(row[5])});
+      const auto conversation = row[0].as<int64_t>();
+      if (row[1].is_null()) {
+        audiences[conversation] = ReadAudience(row[5]);
+      } else if (row[3].is_null()) {
+        passed_over.emplace_back(conversation, row[1].as<int64_t>());
+      } else if (row[4].as<bool>()) {
+        risen.push_back(
+            {conversation, {row[1].as<int64_t>(), row[2].as<int64_t>(), row[3].as<int64_t>()}});
       }
     }
   }));
@@ -156,8 +154,8 @@ absl::Status Watermarks::FlushBatch(const std::vector<std::pair<Key, int64_t>>& 
         [](const std::pair<Key, int64_t>& one, const Key& wanted) { return one.first < wanted; });
     Acknowledge(key.second, key.first, item->second);
   }
-  for (const Mark& mark : risen) {
-    Tell(mark.audience, mark.conversation, mark.watermark, "delivered");
+  for (const auto& [conversation, watermark] : risen) {
+    Tell(audiences[conversation], conversation, watermark, "delivered");
   }
   return absl::OkStatus();
 }

@@ -64,14 +64,16 @@ BEGIN
 END $$;
 
 -- Raises delivery marks, in the newest stays. Waits for nobody: a member row that somebody else holds
--- (an append, which may hold others that it waits for) is passed over and says so.
--- One row for each mark that had to rise.
+-- (an append, which may hold others that it waits for) is passed over.
+-- Returns the marks that rose; those that were passed over (delivered_seq null); and of each
+-- conversation where one rose who is told (user_id null, audience as chat.mark_audience). They are not
+-- joined: how many there are is not known when this is planned.
 CREATE FUNCTION chat.acknowledge(p_conversation bigint[], p_user bigint[], p_seq bigint[])
-RETURNS TABLE (conversation_id bigint, user_id bigint, passed_over boolean, read_seq bigint,
-               delivered_seq bigint, audience bigint[])
+RETURNS TABLE (conversation_id bigint, user_id bigint, read_seq bigint, delivered_seq bigint,
+               present boolean, audience bigint[])
 LANGUAGE sql AS $$
   WITH needed AS MATERIALIZED (
-    SELECT n.conversation_id, n.user_id, n.join_seq, n.end_seq,
+    SELECT n.conversation_id, n.user_id, n.join_seq,
            least(a.seq, coalesce(n.end_seq, c.last_seq)) AS target
     FROM unnest(p_conversation, p_user, p_seq) AS a (conversation, member, seq)
     JOIN chat.conversations c ON c.id = a.conversation
@@ -89,14 +91,14 @@ LANGUAGE sql AS $$
     UPDATE chat.members m SET delivered_seq = l.target FROM locked l
     WHERE m.conversation_id = l.conversation_id AND m.user_id = l.user_id
       AND m.join_seq = l.join_seq AND m.delivered_seq < l.target
-    RETURNING m.conversation_id, m.user_id, m.read_seq, m.delivered_seq),
-  audiences AS (
-    SELECT r.conversation_id, chat.mark_audience(r.conversation_id) AS audience
-    FROM (SELECT DISTINCT risen.conversation_id FROM risen) r)
-  SELECT n.conversation_id, n.user_id, l.user_id IS NULL, r.read_seq, r.delivered_seq,
-         CASE WHEN n.end_seq IS NULL THEN a.audience END
-  FROM needed n
-  LEFT JOIN locked l ON l.conversation_id = n.conversation_id AND l.user_id = n.user_id
-  LEFT JOIN risen r ON r.conversation_id = n.conversation_id AND r.user_id = n.user_id
-  LEFT JOIN audiences a ON a.conversation_id = r.conversation_id
+    RETURNING m.conversation_id, m.user_id, m.read_seq, m.delivered_seq,
+              m.end_seq IS NULL AS present)
+  SELECT r.conversation_id, r.user_id, r.read_seq, r.delivered_seq, r.present, NULL::bigint[]
+  FROM risen r
+  UNION ALL
+  SELECT n.conversation_id, n.user_id, NULL, NULL, NULL, NULL FROM needed n
+  WHERE (n.conversation_id, n.user_id) NOT IN (SELECT l.conversation_id, l.user_id FROM locked l)
+  UNION ALL
+  SELECT t.conversation_id, NULL, NULL, NULL, NULL, chat.mark_audience(t.conversation_id)
+  FROM (SELECT DISTINCT r.conversation_id FROM risen r WHERE r.present) t
 $$;
