@@ -1,6 +1,7 @@
 #include "bench/irc_log.h"
 
 #include <optional>
+#include <string>
 
 namespace im::bench {
 namespace {
@@ -32,6 +33,25 @@ bool EndsSentence(std::string_view rest) {
          rest.substr(0, 2) == " [";
 }
 
+// A nick as it is written everywhere: some loggers put a blank behind a bracket ("<g[r] eek>").
+// Empty: it is none.
+std::string ParseNick(std::string_view text) {
+  std::string nick;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != ' ') {
+      nick += text[i];
+    } else if (i == 0 || text[i - 1] != ']') {
+      return {};
+    }
+  }
+  return nick;
+}
+
+std::string_view TrimEnd(std::string_view text) {
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
 IrcLine ParseMessage(std::string_view line) {
   IrcLine parsed;
   // "[HH:MM] <nick> text"
@@ -40,54 +60,52 @@ IrcLine ParseMessage(std::string_view line) {
   if (!minute || line.substr(7, 2) != " <") return parsed;
   line.remove_prefix(9);
   const size_t end = line.find('>');
-  if (end == std::string_view::npos || end == 0) return parsed;
-  const std::string_view nick = line.substr(0, end);
-  if (nick.find(' ') != std::string_view::npos) return parsed;
+  if (end == std::string_view::npos) return parsed;
+  parsed.nick = ParseNick(line.substr(0, end));
   line.remove_prefix(end + 1);
-  if (!TakePrefix(&line, " ") || line.empty()) return parsed;
+  if (parsed.nick.empty() || !TakePrefix(&line, " ") || line.empty()) return {};
   parsed.kind = IrcLine::kMessage;
   parsed.minute = *minute;
-  parsed.nick = nick;
   parsed.text = line;
   return parsed;
 }
 
 IrcLine ParseNotice(std::string_view line) {
+  struct Verb {
+    std::string_view words;
+    IrcLine::Kind kind;
+  };
+  static constexpr Verb kVerbs[] = {{" has joined", IrcLine::kJoined},
+                                    {" has left", IrcLine::kLeft},
+                                    {" has quit", IrcLine::kLeft},
+                                    {" was kicked off", IrcLine::kRemoved},
+                                    {" is now known as ", IrcLine::kRenamed}};
+  // The first that occurs.
+  const Verb* verb = nullptr;
+  size_t place = line.size();
+  for (const Verb& one : kVerbs) {
+    const size_t found = line.find(one.words);
+    if (found >= place) continue;
+    place = found;
+    verb = &one;
+  }
+  if (verb == nullptr) return {};
+  const std::string_view rest = line.substr(place + verb->words.size());
+  std::string_view who = TrimEnd(line.substr(0, place));
   IrcLine parsed;
-  const size_t end = line.find(' ');
-  if (end == std::string_view::npos || end == 0) return parsed;
-  const std::string_view nick = line.substr(0, end);
-  line.remove_prefix(end);
-  if (TakePrefix(&line, " is now known as ")) {
-    while (!line.empty() && line.back() == ' ') line.remove_suffix(1);
-    if (line.empty() || line.find(' ') != std::string_view::npos) return parsed;
-    parsed.kind = IrcLine::kRenamed;
-    parsed.nick = nick;
-    parsed.text = line;
-    return parsed;
+  parsed.kind = verb->kind;
+  if (verb->kind == IrcLine::kRenamed) {
+    parsed.text = ParseNick(TrimEnd(rest));
+    if (parsed.text.empty()) return {};
+  } else {
+    if (!EndsSentence(rest)) return {};
+    // "nick [user@host]"; the address may be missing.
+    const size_t address = who.rfind(" [");
+    if (address != std::string_view::npos && who.back() == ']')
+      who = TrimEnd(who.substr(0, address));
   }
-  // " [user@host]  has joined #channel"; the address may be missing.
-  while (TakePrefix(&line, " ")) {
-  }
-  if (!line.empty() && line.front() == '[') {
-    const size_t close = line.find("] ");
-    if (close == std::string_view::npos) return parsed;
-    line.remove_prefix(close + 1);
-    while (TakePrefix(&line, " ")) {
-    }
-  }
-  IrcLine::Kind kind = IrcLine::kOther;
-  if (TakePrefix(&line, "has joined")) {
-    kind = IrcLine::kJoined;
-  } else if (TakePrefix(&line, "has left") || TakePrefix(&line, "has quit")) {
-    kind = IrcLine::kLeft;
-  } else if (TakePrefix(&line, "was kicked off")) {
-    kind = IrcLine::kRemoved;
-  }
-  if (kind == IrcLine::kOther || !EndsSentence(line)) return parsed;
-  parsed.kind = kind;
-  parsed.nick = nick;
-  return parsed;
+  parsed.nick = ParseNick(who);
+  return parsed.nick.empty() ? IrcLine() : parsed;
 }
 
 }  // namespace

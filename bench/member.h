@@ -64,8 +64,8 @@ class Member : public client::Observer {
     std::string refused;
     for (;;) {
       const absl::StatusOr<std::string> token = Token(refused);
-      absl::StatusOr<Response> response = token.status();
-      if (token.ok()) response = channel_->Call(method, request, *token);
+      absl::StatusOr<Response> response = token.ok() ? channel_->Call(method, request, *token)
+                                                     : absl::StatusOr<Response>(token.status());
       if (response.ok()) return response;
       const bool other_token = token.ok() && absl::IsUnauthenticated(response.status());
       if (!other_token && !client::IsRetryable(response.status())) return response;

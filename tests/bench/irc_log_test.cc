@@ -41,6 +41,13 @@ TEST(IrcLine, TextIsKeptByteForByte) {
   ExpectMessage(odd, 62, "ann", odd.substr(14));
 }
 
+TEST(IrcLine, BlanksBehindBracketsAreTheLoggers) {
+  ExpectMessage("[12:00] <zcat[1] > hello", 720, "zcat[1]", "hello");
+  ExpectMessage("[12:00] <g[r] eek> hello", 720, "g[r]eek", "hello");
+  ExpectNotice("=== g[r] eek [n=g@host]  has joined #room", IrcLine::kJoined, "g[r]eek");
+  ExpectNotice("=== g[r] eek is now known as zcat[1] x", IrcLine::kRenamed, "g[r]eek", "zcat[1]x");
+}
+
 TEST(IrcLine, WhatIsNoMessage) {
   for (const char* line : {"",
                            " ",
