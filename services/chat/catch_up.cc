@@ -44,6 +44,14 @@ void Send(bus::Link* link, const StaysByConversation& stays, const Entry& entry)
   link->Send(std::move(item));
 }
 
+void SendDone(bus::Link* link, int times, bool complete) {
+  for (int i = 0; i < times; ++i) {
+    ServiceItem item;
+    item.mutable_catch_up_done()->set_complete(complete);
+    link->Send(std::move(item));
+  }
+}
+
 // The next entries of `ranges` to read together.
 std::vector<EntryRange> Take(const std::deque<EntryRange>& ranges) {
   std::vector<EntryRange> taken;
@@ -69,6 +77,11 @@ void Drop(std::deque<EntryRange>* ranges, int64_t conversation, int64_t seq) {
 CatchUps::CatchUps(pg::Pool* pool, Workers* workers, OwnLog* own_log)
     : history_(pool), sync_(pool), workers_(workers), own_log_(own_log) {}
 
+CatchUps::~CatchUps() {
+  MutexLock lock(&mu_);
+  while (!running_.empty()) idle_.Wait(&mu_);
+}
+
 void CatchUps::Start(const std::shared_ptr<bus::Link>& link, int64_t since) {
   {
     MutexLock lock(&mu_);
@@ -81,13 +94,14 @@ void CatchUps::Start(const std::shared_ptr<bus::Link>& link, int64_t since) {
     }
   }
   if (workers_->TrySubmit([this, link] { Run(link); })) return;
+  int calls = 0;
   {
     MutexLock lock(&mu_);
+    calls = running_.at(link).calls;
     running_.erase(link);
+    idle_.NotifyAll();
   }
-  ServiceItem item;
-  item.mutable_catch_up_done()->set_complete(false);
-  link->Send(std::move(item));
+  SendDone(link.get(), calls, false);
 }
 
 void CatchUps::Run(const std::shared_ptr<bus::Link>& link) {
@@ -100,6 +114,7 @@ void CatchUps::Run(const std::shared_ptr<bus::Link>& link) {
       place->second = Wanted{};
       if (wanted.calls == 0) {
         running_.erase(place);
+        idle_.NotifyAll();
         return;
       }
     }
@@ -108,11 +123,7 @@ void CatchUps::Run(const std::shared_ptr<bus::Link>& link) {
       Log(LogLevel::kWarning, "catch_up_incomplete",
           {{"gateway", link->gateway_id()}, {"status", Describe(status)}});
     }
-    for (int i = 0; i < wanted.calls; ++i) {
-      ServiceItem item;
-      item.mutable_catch_up_done()->set_complete(status.ok());
-      link->Send(std::move(item));
-    }
+    SendDone(link.get(), wanted.calls, status.ok());
   }
 }
 

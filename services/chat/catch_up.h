@@ -19,8 +19,10 @@ namespace im::chat {
 // They wait while the link is full, so give them threads that nothing urgent depends on.
 class CatchUps {
  public:
-  // All must outlive it, `workers` finished before it goes.
+  // All must outlive it.
   CatchUps(pg::Pool* pool, Workers* workers, OwnLog* own_log);
+  // Waits for catch-ups under way; the links must be down, which ends them.
+  ~CatchUps();
 
   // What was stored since then (microseconds since 1970), for the users that the link holds when it
   // is done; each call is answered by a CatchUpDone. Calls that wait for one that runs are done
@@ -44,6 +46,7 @@ class CatchUps {
   OwnLog* const own_log_;
 
   Mutex mu_;
+  CondVar idle_;
   // Links with a catch-up under way, with what is wanted after it.
   std::map<std::shared_ptr<bus::Link>, Wanted> running_ IM_GUARDED_BY(mu_);
 };

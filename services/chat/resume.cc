@@ -166,7 +166,11 @@ ResumePasses::ResumePasses(pg::Pool* pool, Workers* workers, OwnLog* own_log,
       epoch_(std::move(epoch)),
       options_(options) {}
 
-ResumePasses::~ResumePasses() = default;
+ResumePasses::~ResumePasses() {
+  MutexLock lock(&mu_);
+  for (const auto& [key, pass] : passes_) pass->Cancel();
+  while (working_ > 0) idle_.Wait(&mu_);
+}
 
 void ResumePasses::Start(const std::shared_ptr<bus::Link>& link, const bus::Session& session,
                          const v1::Have& have) {
@@ -248,9 +252,22 @@ size_t ResumePasses::size() const {
 }
 
 void ResumePasses::Submit(const std::shared_ptr<Pass>& pass) {
-  if (!workers_->TrySubmit([this, pass] { Run(pass); })) {
-    Finish(pass, Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)}));
+  {
+    MutexLock lock(&mu_);
+    ++working_;
   }
+  if (workers_->TrySubmit([this, pass] { Work(pass); })) return;
+  Finish(pass, Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)}));
+  MutexLock lock(&mu_);
+  --working_;
+  idle_.NotifyAll();
+}
+
+void ResumePasses::Work(const std::shared_ptr<Pass>& pass) {
+  Run(pass);
+  MutexLock lock(&mu_);
+  --working_;
+  idle_.NotifyAll();
 }
 
 void ResumePasses::Run(const std::shared_ptr<Pass>& pass) {

@@ -36,9 +36,10 @@ struct ResumeOptions {
 // Thread-safe. None of the calls blocks: reading is done by `workers`.
 class ResumePasses {
  public:
-  // All must outlive it, `workers` finished before it goes. `epoch`: that of the data now.
+  // All must outlive it. `epoch`: that of the data now.
   ResumePasses(pg::Pool* pool, Workers* workers, OwnLog* own_log, Watermarks* watermarks,
                std::function<int64_t()> epoch, ResumeOptions options = {});
+  // Gives passes up, and waits for pages that are being read. The links must be down.
   ~ResumePasses();
 
   // Replaces a pass of the session that is under way: nothing more of that one is sent.
@@ -59,6 +60,8 @@ class ResumePasses {
 
   void Submit(const std::shared_ptr<Pass>& pass);
   void Run(const std::shared_ptr<Pass>& pass);
+  // Submit's part on a worker.
+  void Work(const std::shared_ptr<Pass>& pass);
   absl::Status Compare(Pass* pass);
   absl::Status AddConversations(Pass* pass, Page* page);
   absl::Status AddOwnLog(Pass* pass, Page* page);
@@ -77,6 +80,9 @@ class ResumePasses {
   mutable Mutex mu_;
   std::map<std::pair<const bus::Link*, uint64_t>, std::shared_ptr<Pass>> passes_ IM_GUARDED_BY(mu_);
   size_t pending_ IM_GUARDED_BY(mu_) = 0;
+  // Pages submitted to the workers.
+  CondVar idle_;
+  int working_ IM_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace im::chat

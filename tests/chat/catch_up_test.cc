@@ -42,7 +42,6 @@ class CatchUpTest : public ::testing::Test {
   ~CatchUpTest() override {
     gateway_->Stop();
     links_.Stop();
-    workers_.reset();
   }
 
   Caught Receive() {
@@ -232,7 +231,7 @@ TEST_F(CatchUpTest, ItEndsWithTheLink) {
   gateway_->Hold(false);
   gateway_->Stop();
   const auto start = std::chrono::steady_clock::now();
-  workers_.reset();
+  catch_ups_.reset();
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 

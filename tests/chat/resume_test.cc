@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <random>
 #include <set>
 
 #include "tests/chat/chat_fixture.h"
@@ -92,7 +93,6 @@ class ResumeTest : public ::testing::Test {
   ~ResumeTest() override {
     gateway_->Stop();
     links_.Stop();
-    workers_.reset();
   }
 
   void MakePasses(ResumeOptions options) {
@@ -412,6 +412,141 @@ TEST_F(ResumeTest, TinyPages) {
     EXPECT_EQ(seen, Join({"c" + std::to_string(last)}, Entries(11, last)));
   }
   EXPECT_GT(resumed.page_bytes.size(), 10u);
+}
+
+// Random lives of groups, with a device that comes and goes: what it is sent is exactly what its
+// owner may see and it lacks, by a model that knows nothing of stays and ranges.
+TEST_F(ResumeTest, RandomHistories) {
+  struct Group {
+    int64_t id = 0;
+    bool open = false;
+    int64_t last = 1;
+    std::set<int64_t> members;
+    // What Bob may see, and what his device has or knows to be a gap.
+    std::set<int64_t> visible, had;
+    int64_t newest_had = 0;
+  };
+  const uint32_t seed = RandomBelow(1u << 30);
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+  std::vector<Group> groups;
+  for (int i = 0; i < 4; ++i) {
+    Group group;
+    group.open = i % 2 == 1;
+    group.id = chat_.Group(kAlice, {kBob, kCarol}, "g", group.open);
+    group.members = {kAlice, kBob, kCarol};
+    group.visible = {1};
+    groups.push_back(group);
+  }
+  const auto happened = [](Group* group, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      ++group->last;
+      if (group->members.count(kBob) > 0) group->visible.insert(group->last);
+    }
+  };
+  for (int round = 0; round < 25; ++round) {
+    for (int step = below(12); step >= 0; --step) {
+      Group& group = groups[below(4)];
+      const bool bob = group.members.count(kBob) > 0;
+      switch (below(6)) {
+        case 0:
+        case 1: {
+          const int count = 1 + below(below(4) == 0 ? 250 : 20);
+          chat_.Say(group.id, bob && below(2) == 0 ? kBob : kAlice, "x", count);
+          happened(&group, count);
+          break;
+        }
+        case 2:
+          chat_.Rename(group.id, kAlice, "t" + std::to_string(step));
+          happened(&group, 1);
+          break;
+        case 3:
+        case 4:
+          if (bob) {
+            happened(&group, 1);  // their own end is seen
+            group.members.erase(kBob);
+            if (below(2) == 0) {
+              chat_.Leave(group.id, kBob);
+            } else {
+              chat_.Remove(group.id, kAlice, kBob);
+            }
+          } else {
+            chat_.Add(group.id, kAlice, {kBob});
+            group.members.insert(kBob);
+            happened(&group, 1);
+            for (int64_t seq = 1; group.open && seq < group.last; ++seq) group.visible.insert(seq);
+          }
+          break;
+        case 5:
+          if (group.members.count(kCarol) > 0) {
+            chat_.Leave(group.id, kCarol);
+            group.members.erase(kCarol);
+          } else {
+            chat_.Return(group.id, kCarol);
+            group.members.insert(kCarol);
+          }
+          happened(&group, 1);
+          break;
+      }
+    }
+    std::vector<std::pair<int64_t, int64_t>> have;
+    std::set<int64_t> listed;
+    for (Group& group : groups) {
+      if (below(8) == 0) {  // a device that lost its memory
+        group.had.clear();
+        group.newest_had = 0;
+      } else {
+        have.emplace_back(group.id, group.newest_had);
+        listed.insert(group.id);
+      }
+    }
+    const Resumed resumed = Resume(2, Have(have));
+    for (Group& group : groups) {
+      SCOPED_TRACE("round " + std::to_string(round) + " group " + std::to_string(group.id));
+      std::set<int64_t> entries, left_out;
+      for (const v1::Event& event : resumed.events) {
+        if (ConversationOf(event) != group.id) continue;
+        if (event.has_entry()) {
+          EXPECT_TRUE(entries.insert(event.entry().seq()).second);
+        } else if (event.has_gap()) {
+          for (int64_t seq = event.gap().from_seq(); seq <= event.gap().to_seq(); ++seq) {
+            EXPECT_TRUE(left_out.insert(seq).second);
+          }
+        }
+      }
+      std::set<int64_t> lacked;
+      for (const int64_t seq : group.visible) {
+        if (seq > group.newest_had) lacked.insert(seq);
+      }
+      std::set<int64_t> sent = entries;
+      sent.insert(left_out.begin(), left_out.end());
+      EXPECT_EQ(sent, lacked);
+      EXPECT_EQ(sent.size(), entries.size() + left_out.size());
+      const size_t most = listed.count(group.id) > 0 ? 200 : 50;
+      EXPECT_EQ(entries.size(), lacked.size() > most ? 50 : lacked.size());
+      if (!entries.empty() && !left_out.empty()) {
+        EXPECT_LT(*left_out.rbegin(), *entries.begin());
+      }
+      group.had.insert(sent.begin(), sent.end());
+      group.newest_had = *group.visible.rbegin();
+
+      // History says the same.
+      const PgHistoryStore history(&chat_.pool);
+      EXPECT_EQ(history.GetConversation(kBob, group.id)->last_seq, *group.visible.rbegin());
+      std::vector<int64_t> seqs;
+      EntriesQuery query{.forward = true, .limit = 1 + below(200)};
+      while (true) {
+        const auto page = history.ListEntries(kBob, group.id, query);
+        ASSERT_TRUE(page.ok());
+        for (const Entry& entry : page->entries) seqs.push_back(entry.seq);
+        if (!page->more) break;
+        query.after = seqs.back();
+      }
+      EXPECT_THAT(seqs, ::testing::ElementsAreArray(group.visible));
+    }
+    if (HasFailure()) return;
+  }
 }
 
 TEST_F(ResumeTest, TwoThousandConversations) {
