@@ -1,0 +1,157 @@
+#include "imctl/context.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/rpc/server.h"
+#include "imctl/escape.h"
+#include "imctl/output.h"
+
+namespace im::imctl {
+namespace {
+
+constexpr char kDefaultServer[] = "127.0.0.1:7400";
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// Whether nothing can have reached the server.
+bool NeverConnected(const absl::Status& status) {
+  return absl::IsUnavailable(status) && !ReasonOf(status) &&
+         (absl::StrContains(status.message(), "failed to connect") ||
+          absl::StrContains(status.message(), "DNS resolution failed"));
+}
+
+}  // namespace
+
+absl::StatusOr<const Profile*> Context::OpenProfile() {
+  if (!profile_) {
+    IM_ASSIGN_OR_RETURN(Profile profile, Profile::Open(options.profile));
+    profile_ = std::move(profile);
+  }
+  return &*profile_;
+}
+
+absl::StatusOr<Account> Context::GetAccount() {
+  IM_ASSIGN_OR_RETURN(const Profile* profile, OpenProfile());
+  IM_ASSIGN_OR_RETURN(std::optional<Account> account, profile->ReadAccount());
+  if (!account) {
+    return absl::UnauthenticatedError("not logged in: imctl login NAME, or imctl register NAME");
+  }
+  return *std::move(account);
+}
+
+absl::StatusOr<client::Options> Context::ServerOptions() {
+  client::Options server;
+  IM_ASSIGN_OR_RETURN(const Profile* profile, OpenProfile());
+  IM_ASSIGN_OR_RETURN(const std::optional<Account> account, profile->ReadAccount());
+  const std::string asked = options.server.empty() ? Environment("IMCTL_SERVER") : options.server;
+  server.server = kDefaultServer;
+  if (!asked.empty()) {
+    server.server = asked;
+  } else if (account) {
+    server.server = account->server;
+  }
+  const bool as_before = account && account->server == server.server;
+  server.ca_file = options.ca_file.empty() ? Environment("IMCTL_CA") : options.ca_file;
+  if (server.ca_file.empty() && as_before) server.ca_file = account->ca_file;
+  // Passwords never go over a network in the clear.
+  server.tls = options.tls || !server.ca_file.empty() || (as_before && account->tls) ||
+               !rpc::IsLocal(server.server);
+  return server;
+}
+
+absl::StatusOr<std::shared_ptr<client::Channel>> Context::OpenChannel() {
+  if (channel_ == nullptr) {
+    IM_ASSIGN_OR_RETURN(const client::Options server, ServerOptions());
+    IM_ASSIGN_OR_RETURN(channel_, client::Channel::Open(server));
+  }
+  return channel_;
+}
+
+absl::StatusOr<std::shared_ptr<ProfileTokens>> Context::OpenTokens() {
+  if (tokens_ == nullptr) {
+    IM_ASSIGN_OR_RETURN(const Profile* profile, OpenProfile());
+    IM_ASSIGN_OR_RETURN(const auto channel, OpenChannel());
+    tokens_ = std::make_shared<ProfileTokens>(*profile, channel);
+  }
+  return tokens_;
+}
+
+bool Context::Retrying::WaitAfter(const absl::Status& status) {
+  if (!absl::IsUnavailable(status) || NeverConnected(status) || left_.count() <= 0) return false;
+  const auto delay = std::min(backoff_.Next(), left_);
+  left_ -= std::max(delay, std::chrono::milliseconds(1));
+  std::this_thread::sleep_for(delay);
+  return true;
+}
+
+int Report(const absl::Status& status, bool json) {
+  if (status.ok()) return kExitOk;
+  const auto reason = ReasonOf(status);
+  const ErrorDetails details = DetailsOf(status);
+  std::string message(status.message());
+  int code = kExitRefused;
+  switch (status.code()) {
+    case absl::StatusCode::kUnauthenticated:
+      code = kExitNotLoggedIn;
+      break;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kUnimplemented:
+      code = kExitUnreachable;
+      break;
+    case absl::StatusCode::kResourceExhausted:
+      code = details.retry_after ? kExitTryLater : kExitRefused;
+      break;
+    default:
+      // What the server refuses has a reason; the rest failed here.
+      if (!reason) {
+        code = absl::IsDataLoss(status)          ? kExitLocal
+               : absl::IsInvalidArgument(status) ? kExitUsage
+                                                 : kExitRefused;
+      }
+  }
+  if (json) {
+    std::string line =
+        absl::StrCat("{\"error\":{\"reason\":", JsonString(reason ? ReasonName(*reason) : ""),
+                     ",\"code\":", JsonString(absl::StatusCodeToString(status.code())),
+                     ",\"message\":", JsonString(message), ",\"violations\":[");
+    for (const Violation& violation : details.violations) {
+      absl::StrAppend(&line, line.back() == '[' ? "" : ",",
+                      "{\"field\":", JsonString(violation.field),
+                      ",\"description\":", JsonString(violation.description), "}");
+    }
+    absl::StrAppend(&line, "]");
+    if (details.retry_after) {
+      absl::StrAppend(&line, ",\"retry_after_ms\":", details.retry_after->count());
+    }
+    fprintf(stderr, "%s}}\n", line.c_str());
+    return code;
+  }
+  if (code == kExitUnreachable && !reason)
+    message = absl::StrCat("cannot reach the server: ", message);
+  fprintf(stderr, "imctl: %s", EscapeLines(message, "  ").c_str());
+  if (reason) fprintf(stderr, " [%s]", std::string(ReasonName(*reason)).c_str());
+  fputc('\n', stderr);
+  for (const Violation& violation : details.violations) {
+    fprintf(stderr, "  %s: %s\n", Escape(violation.field).c_str(),
+            Escape(violation.description).c_str());
+  }
+  if (details.retry_after) {
+    fprintf(stderr, "  try again in %lld s\n",
+            static_cast<long long>((details.retry_after->count() + 999) / 1000));
+  }
+  if (reason == Reason::DEVICE_REVOKED || reason == Reason::REFRESH_TOKEN_INVALID ||
+      reason == Reason::REFRESH_TOKEN_REUSED) {
+    fprintf(stderr, "  this profile was logged out: imctl login NAME\n");
+  }
+  return code;
+}
+
+}  // namespace im::imctl

@@ -1,0 +1,119 @@
+// What every command works with: the options before it, the profile, the server.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/backoff.h"
+#include "client/channel.h"
+#include "client/outbox.h"
+#include "common/base/error.h"
+#include "imctl/profile.h"
+#include "imctl/profile_tokens.h"
+
+namespace im::imctl {
+
+// Documented in --help and docs/imctl.md.
+enum ExitCode {
+  kExitOk = 0,
+  kExitRefused = 1,
+  kExitUsage = 2,
+  kExitNotLoggedIn = 3,
+  kExitUnreachable = 4,
+  kExitTryLater = 5,
+  kExitLocal = 6,
+};
+
+// For one run of imctl; used by one thread.
+class Context {
+ public:
+  struct Options {
+    std::string profile = "default";
+    std::string server;
+    std::string ca_file;
+    bool tls = false;
+    bool json = false;
+  };
+
+  Options options;
+
+  bool json() const { return options.json; }
+
+  absl::StatusOr<const Profile*> OpenProfile();
+  // The account that the profile is logged in as; UNAUTHENTICATED if none.
+  absl::StatusOr<Account> GetAccount();
+  // Server, TLS and CA: options, else environment, else profile, else the default.
+  absl::StatusOr<client::Options> ServerOptions();
+  absl::StatusOr<std::shared_ptr<client::Channel>> OpenChannel();
+  absl::StatusOr<std::shared_ptr<ProfileTokens>> OpenTokens();
+
+  // A call in the name of the account: Call(&ContactService::Stub::ListContacts, request). Tried
+  // again for a few seconds when the server is there but cannot say how it went; requests that
+  // change something carry a request_id, so that this is safe.
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                const Request& request) {
+    IM_ASSIGN_OR_RETURN(const auto channel, OpenChannel());
+    IM_ASSIGN_OR_RETURN(const auto tokens, OpenTokens());
+    std::string refused;
+    Retrying retrying;
+    for (;;) {
+      IM_ASSIGN_OR_RETURN(const std::string token, tokens->GetTokenNow(refused));
+      const auto response = channel->Call(method, request, token);
+      if (response.ok()) return response;
+      const auto reason = ReasonOf(response.status());
+      const bool stale = reason == Reason::TOKEN_EXPIRED || reason == Reason::TOKEN_INVALID;
+      if (stale && refused.empty()) {
+        refused = token;
+      } else if (!retrying.WaitAfter(response.status())) {
+        return response.status();
+      }
+    }
+  }
+
+  // All pages of a list. `items` names the repeated field:
+  //   List(&Stub::ListContacts, request, &ListContactsResponse::contacts)
+  template <typename Stub, typename Request, typename Response, typename Item>
+  absl::StatusOr<std::vector<Item>> List(
+      grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+      Request request, const google::protobuf::RepeatedPtrField<Item>& (Response::*items)() const) {
+    std::vector<Item> all;
+    for (;;) {
+      IM_ASSIGN_OR_RETURN(const Response page, Call(method, request));
+      for (const Item& item : (page.*items)()) all.push_back(item);
+      if (page.next_page_token().empty()) return all;
+      request.set_page_token(page.next_page_token());
+    }
+  }
+
+ private:
+  // Waits between attempts at what may pass, five seconds in all.
+  class Retrying {
+   public:
+    bool WaitAfter(const absl::Status& status);
+
+   private:
+    client::Backoff backoff_{{std::chrono::milliseconds(100), std::chrono::milliseconds(1000)},
+                             [] { return 1.0; }};
+    std::chrono::milliseconds left_{5000};
+  };
+
+  std::optional<Profile> profile_;
+  std::shared_ptr<client::Channel> channel_;
+  std::shared_ptr<ProfileTokens> tokens_;
+};
+
+// A command's work; set by its callback and run by main once the line is parsed.
+using Run = std::function<absl::Status(Context&)>;
+
+// Prints an error for people, or as JSON, on standard error; returns the exit code.
+int Report(const absl::Status& status, bool json);
+
+}  // namespace im::imctl

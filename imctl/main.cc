@@ -1,0 +1,104 @@
+// imctl: IM's client for people and scripts.
+#include <clocale>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "common/base/log.h"
+#include "imctl/commands.h"
+
+namespace im::imctl {
+
+CLI::App* AddCommand(CLI::App& app, const std::string& name, const std::string& purpose,
+                     const std::string& examples) {
+  CLI::App* command = app.add_subcommand(name, purpose);
+  command->footer("\nExample:\n  " + absl::StrReplaceAll(examples, {{"\n", "\n  "}}));
+  // --json and the like may stand behind the command, too.
+  command->fallthrough();
+  return command;
+}
+
+namespace {
+
+// Positionals are told apart by name; their type says nothing.
+void NamePositionals(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) option->type_name("");
+  }
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    NamePositionals(*command);
+  }
+}
+
+constexpr char kFooter[] = R"(
+WHO is a user name (bob, user:bob), a group's title (Operators, group:Operators) or an id (12,
+group:12). See imctl chats.
+
+The account is kept in a profile: $IMCTL_HOME/PROFILE, else $XDG_CONFIG_HOME/imctl/PROFILE, else
+~/.config/imctl/PROFILE. A profile is one device: two listen or chat at once need two profiles.
+
+Exit codes:
+  0  done
+  1  refused by the server; the reason is in brackets
+  2  wrong usage
+  3  not logged in, or the log-in failed or ended
+  4  the server cannot be reached or cannot work
+  5  too much at once: try again after the time it says
+  6  something on this machine failed, such as a file
+
+Example:
+  imctl register ann
+  imctl chat bob)";
+
+int Main(int argc, char** argv) {
+  std::setlocale(LC_ALL, "");
+  InitLog({.level = LogLevel::kError});
+
+  Context context;
+  Run run;
+  CLI::App app("Chat from the command line.", "imctl");
+  app.set_version_flag("--version", "imctl " IM_VERSION);
+  app.add_option("--profile", context.options.profile, "Whose tokens to use (default)")
+      ->envname("IMCTL_PROFILE")
+      ->type_name("NAME");
+  app.add_option("--server", context.options.server,
+                 "The gateway (127.0.0.1:7400, or where the profile is logged in; IMCTL_SERVER)")
+      ->type_name("HOST:PORT");
+  app.add_option("--ca", context.options.ca_file,
+                 "Authorities that the server's certificate is checked against (IMCTL_CA)")
+      ->type_name("FILE");
+  app.add_flag("--tls", context.options.tls, "Speak TLS also to this machine; elsewhere always");
+  app.add_flag("--json", context.options.json, "Print JSON, an object a line");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  AddRegister(app, &run);
+  AddLogIn(app, &run);
+  AddLogOut(app, &run);
+  AddPassword(app, &run);
+  AddProfile(app, &run);
+  AddLookup(app, &run);
+  AddDevices(app, &run);
+  AddContacts(app, &run);
+  AddSettings(app, &run);
+  AddChats(app, &run);
+  AddSend(app, &run);
+  AddHistory(app, &run);
+  AddRead(app, &run);
+  AddGroup(app, &run);
+  AddPresence(app, &run);
+  AddHealth(app, &run);
+  AddCompletion(app, &run);
+  NamePositionals(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version come this way, too.
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  return Report(run(context), context.json());
+}
+
+}  // namespace
+}  // namespace im::imctl
+
+int main(int argc, char** argv) { return im::imctl::Main(argc, argv); }

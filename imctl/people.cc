@@ -1,0 +1,191 @@
+#include "imctl/people.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "im/auth/v1/accounts.grpc.pb.h"
+#include "im/chat/v1/conversations.grpc.pb.h"
+
+namespace im::imctl {
+
+using auth::v1::AccountService;
+using chat::v1::ConversationService;
+
+namespace {
+
+// Of LookUpProfiles.
+constexpr size_t kMostAtOnce = 100;
+
+bool CanBeUserName(const std::string& name) {
+  return name.size() >= 3 && name.size() <= 32 &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-';
+         });
+}
+
+absl::StatusOr<chat::v1::Conversation> GetConversation(Context& context, int64_t id) {
+  chat::v1::GetConversationRequest request;
+  request.set_conversation_id(id);
+  IM_ASSIGN_OR_RETURN(const auto response,
+                      context.Call(&ConversationService::Stub::GetConversation, request));
+  return response.conversation();
+}
+
+absl::StatusOr<chat::v1::Conversation> GroupByTitle(Context& context, const std::string& title) {
+  chat::v1::ListConversationsRequest request;
+  request.set_page_size(200);
+  IM_ASSIGN_OR_RETURN(const auto all,
+                      context.List(&ConversationService::Stub::ListConversations, request,
+                                   &chat::v1::ListConversationsResponse::conversations));
+  std::vector<const chat::v1::Conversation*> found;
+  for (const auto& conversation : all) {
+    if (conversation.kind() == chat::v1::CONVERSATION_KIND_GROUP && conversation.title() == title) {
+      found.push_back(&conversation);
+    }
+  }
+  if (found.size() == 1) return *found[0];
+  if (found.empty()) {
+    return Error(Reason::CONVERSATION_NOT_FOUND,
+                 absl::StrCat("there is no '", title, "' among your groups (imctl chats)"));
+  }
+  std::string ids;
+  for (const auto* one : found) absl::StrAppend(&ids, " group:", one->conversation_id());
+  return absl::InvalidArgumentError(
+      absl::StrCat("several groups are called '", title, "': say which by id, one of", ids));
+}
+
+}  // namespace
+
+People::~People() {
+  if (!changed_) return;
+  const auto profile = context_->OpenProfile();
+  if (profile.ok()) (*profile)->WritePeople(ids_);
+}
+
+void People::ReadKept() {
+  if (read_) return;
+  read_ = true;
+  const auto profile = context_->OpenProfile();
+  if (!profile.ok()) return;
+  for (const auto& [name, id] : (*profile)->ReadPeople()) {
+    ids_[name] = id;
+    names_[id] = name;
+  }
+  const auto account = context_->GetAccount();
+  if (!account.ok()) return;
+  ids_[account->profile.user_name()] = account->profile.user_id();
+  names_[account->profile.user_id()] = account->profile.user_name();
+}
+
+void People::Keep(const std::string& name, int64_t id) {
+  ids_[name] = id;
+  names_[id] = name;
+  changed_ = true;
+}
+
+absl::Status People::LookUp(const std::vector<std::string>& names,
+                            const std::vector<int64_t>& ids) {
+  for (size_t from = 0; from < names.size() + ids.size(); from += kMostAtOnce) {
+    auth::v1::LookUpProfilesRequest request;
+    for (size_t i = from; i < std::min(from + kMostAtOnce, names.size() + ids.size()); ++i) {
+      if (i < names.size()) {
+        request.add_user_names(names[i]);
+      } else {
+        request.add_user_ids(ids[i - names.size()]);
+      }
+    }
+    IM_ASSIGN_OR_RETURN(const auto response,
+                        context_->Call(&AccountService::Stub::LookUpProfiles, request));
+    for (const auto& profile : response.profiles()) Keep(profile.user_name(), profile.user_id());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int64_t>> People::Ids(const std::vector<std::string>& names) {
+  ReadKept();
+  std::vector<std::string> folded;
+  std::vector<std::string> unknown;
+  for (const std::string& name : names) {
+    folded.push_back(absl::AsciiStrToLower(name));
+    if (ids_.count(folded.back()) == 0 && CanBeUserName(name)) unknown.push_back(folded.back());
+  }
+  if (!unknown.empty()) IM_RETURN_IF_ERROR(LookUp(unknown, {}));
+  std::vector<int64_t> ids;
+  std::string missing;
+  for (const std::string& name : folded) {
+    const auto it = ids_.find(name);
+    if (it == ids_.end()) {
+      absl::StrAppend(&missing, missing.empty() ? "" : ", ", name);
+    } else {
+      ids.push_back(it->second);
+    }
+  }
+  if (!missing.empty()) {
+    return Error(Reason::USER_NOT_FOUND, absl::StrCat("there is no user ", missing));
+  }
+  return ids;
+}
+
+absl::StatusOr<int64_t> People::Id(const std::string& name) {
+  IM_ASSIGN_OR_RETURN(const std::vector<int64_t> ids, Ids({name}));
+  return ids[0];
+}
+
+void People::Load(const std::vector<int64_t>& ids) {
+  ReadKept();
+  std::vector<int64_t> unknown;
+  for (const int64_t id : ids) {
+    if (id != 0 && names_.count(id) == 0) unknown.push_back(id);
+  }
+  std::sort(unknown.begin(), unknown.end());
+  unknown.erase(std::unique(unknown.begin(), unknown.end()), unknown.end());
+  if (!unknown.empty()) LookUp({}, unknown).IgnoreError();
+}
+
+std::string People::Name(int64_t id) {
+  ReadKept();
+  if (names_.count(id) == 0) Load({id});
+  const auto it = names_.find(id);
+  return it == names_.end() ? absl::StrCat("user ", id) : it->second;
+}
+
+absl::StatusOr<chat::v1::Conversation> FindGroup(Context& context, const std::string& which) {
+  const std::string name = absl::StartsWith(which, "group:") ? which.substr(6) : which;
+  int64_t id = 0;
+  if (absl::SimpleAtoi(name, &id)) return GetConversation(context, id);
+  return GroupByTitle(context, name);
+}
+
+absl::StatusOr<chat::v1::Conversation> FindConversation(Context& context, People& people,
+                                                        const std::string& who) {
+  int64_t id = 0;
+  if (absl::StartsWith(who, "group:") || absl::SimpleAtoi(who, &id)) return FindGroup(context, who);
+  const bool surely = absl::StartsWith(who, "user:");
+  const std::string name = surely ? who.substr(5) : who;
+  const auto user = people.Id(name);
+  if (!user.ok()) {
+    if (surely || ReasonOf(user.status()) != Reason::USER_NOT_FOUND) return user.status();
+    auto group = GroupByTitle(context, who);
+    if (ReasonOf(group.status()) == Reason::CONVERSATION_NOT_FOUND) {
+      return Error(Reason::USER_NOT_FOUND,
+                   absl::StrCat("'", who, "' is neither a user nor one of your groups"));
+    }
+    return group;
+  }
+  chat::v1::OpenDirectRequest request;
+  request.set_user_id(*user);
+  IM_ASSIGN_OR_RETURN(const auto response,
+                      context.Call(&ConversationService::Stub::OpenDirect, request));
+  return response.conversation();
+}
+
+std::string TitleOf(People& people, const chat::v1::Conversation& conversation) {
+  return conversation.kind() == chat::v1::CONVERSATION_KIND_DIRECT
+             ? people.Name(conversation.peer_user_id())
+             : conversation.title();
+}
+
+}  // namespace im::imctl
