@@ -5,7 +5,7 @@ namespace {
 
 // As deep as Protobuf's own parsers go.
 constexpr int kMaxDepth = 100;
-constexpr uint64_t kEndGroup = 4;
+constexpr uint32_t kEndGroup = 4;
 
 size_t VarintSize(uint64_t value) {
   size_t size = 1;
@@ -36,6 +36,14 @@ bool Reader::Varint(uint64_t* value) {
   return Fail();
 }
 
+// As Protobuf's own parser: of a tag in five bytes, the upper three bits are passed over.
+bool Reader::Tag(uint32_t* tag) {
+  uint64_t value = 0;
+  if (!Varint(&value)) return false;
+  *tag = static_cast<uint32_t>(value);
+  return value >> 35 == 0 && *tag >> 3 != 0 ? true : Fail();
+}
+
 bool Reader::Skip(Type type, uint32_t number, int depth, Field* field) {
   switch (type) {
     case Type::kVarint:
@@ -58,14 +66,11 @@ bool Reader::Skip(Type type, uint32_t number, int depth, Field* field) {
     case Type::kGroup: {
       if (depth >= kMaxDepth) return Fail();
       while (true) {
-        uint64_t tag = 0;
-        if (!Varint(&tag)) return false;
+        uint32_t tag = 0;
+        if (!Tag(&tag)) return false;
         if ((tag & 7) == kEndGroup) return (tag >> 3) == number ? true : Fail();
-        if (tag >> 3 == 0 || tag >> 3 > 0x1fffffff) return Fail();
         Field inner;
-        if (!Skip(static_cast<Type>(tag & 7), static_cast<uint32_t>(tag >> 3), depth + 1, &inner)) {
-          return false;
-        }
+        if (!Skip(static_cast<Type>(tag & 7), tag >> 3, depth + 1, &inner)) return false;
       }
     }
   }
@@ -74,11 +79,10 @@ bool Reader::Skip(Type type, uint32_t number, int depth, Field* field) {
 
 bool Reader::Next(Field* field) {
   if (rest_.empty()) return false;
-  uint64_t tag = 0;
-  if (!Varint(&tag)) return false;
-  if (tag >> 3 == 0 || tag >> 3 > 0x1fffffff) return Fail();
+  uint32_t tag = 0;
+  if (!Tag(&tag)) return false;
   *field = Field{};
-  field->number = static_cast<uint32_t>(tag >> 3);
+  field->number = tag >> 3;
   field->type = static_cast<Type>(tag & 7);
   return Skip(field->type, field->number, 0, field);
 }

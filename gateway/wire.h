@@ -30,6 +30,7 @@ class Reader {
  private:
   bool Fail();
   bool Varint(uint64_t* value);
+  bool Tag(uint32_t* tag);
   bool Skip(Type type, uint32_t number, int depth, Field* field);
 
   std::string_view rest_;

@@ -57,14 +57,19 @@ void FakeService::AddUnary() {
          const auth::v1::LogInRequest&) -> absl::StatusOr<auth::v1::LogInResponse> {
         return auth::v1::LogInResponse();  // without fields: no bytes
       });
-  // Fails.
-  router_->UnaryRaw("im.chat.v1.MessageService/ListEntries", rpc::Access::kUser,
-                    [this](const rpc::Caller& caller, std::string, rpc::Router::Answer answer) {
-                      MutexLock lock(&mu_);
-                      unary_ = {caller.address, caller.request_id, caller.access_token};
-                      changed_.NotifyAll();
-                      answer(Error(Reason::DATABASE_UNAVAILABLE));
-                    });
+  // Takes until the caller has given up.
+  router_->Unary<chat::v1::ListEntriesRequest, chat::v1::ListEntriesResponse>(
+      "im.chat.v1.MessageService/ListEntries", rpc::Access::kUser,
+      [this](const rpc::Caller& caller,
+             const chat::v1::ListEntriesRequest&) -> absl::StatusOr<chat::v1::ListEntriesResponse> {
+        MutexLock lock(&mu_);
+        deadline_ = caller.deadline;
+        changed_.NotifyAll();
+        while (system_clock::now() < caller.deadline) {
+          changed_.WaitUntil(&mu_, steady_clock::now() + std::chrono::milliseconds(10));
+        }
+        return Error(Reason::DEADLINE_EXCEEDED);
+      });
 }
 
 void FakeService::Start() {
@@ -245,6 +250,11 @@ void FakeService::AwaitLink(int count) {
       return;
     }
   }
+}
+
+system_clock::time_point FakeService::last_deadline() {
+  MutexLock lock(&mu_);
+  return deadline_;
 }
 
 FakeService::Unary FakeService::last_unary() {

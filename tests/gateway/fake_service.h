@@ -75,6 +75,8 @@ class FakeService : public pb::LinkService::Service {
     std::string access_token;
   };
   Unary last_unary();
+  // Of the last ListEntries, which takes until then.
+  std::chrono::system_clock::time_point last_deadline();
 
   grpc::Status Attach(
       grpc::ServerContext* context,
@@ -99,6 +101,7 @@ class FakeService : public pb::LinkService::Service {
   int links_ IM_GUARDED_BY(mu_) = 0;
   std::vector<pb::GatewayItem> heard_ IM_GUARDED_BY(mu_);
   Unary unary_ IM_GUARDED_BY(mu_);
+  std::chrono::system_clock::time_point deadline_ IM_GUARDED_BY(mu_);
 };
 
 }  // namespace im::gateway

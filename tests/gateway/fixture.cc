@@ -1,7 +1,6 @@
 #include "tests/gateway/fixture.h"
 
 #include <cstdlib>
-#include <thread>
 
 namespace im::gateway {
 
@@ -62,7 +61,15 @@ void GatewayTest::StopGateway() {
   gateway_.reset();
 }
 
-std::shared_ptr<grpc::Channel> GatewayTest::Channel() const { return rpc::Connect(config_.listen); }
+std::shared_ptr<grpc::Channel> GatewayTest::Channel() const {
+  grpc::ChannelArguments arguments;
+  // A connection each, with windows that stay small, so that who does not read is felt soon.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 64 << 10);
+  arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
+  return grpc::CreateCustomChannel(config_.listen, grpc::InsecureChannelCredentials(), arguments);
+}
 
 std::unique_ptr<Device> GatewayTest::Connect(const std::string& token, const std::string& have) {
   auto device = std::make_unique<Device>(Channel(), token);
@@ -83,12 +90,15 @@ std::unique_ptr<Device> GatewayTest::Live(const std::string& token, uint64_t* se
 
 void GatewayTest::Await(const std::function<bool()>& condition) {
   const auto until = steady_clock::now() + kPatience;
+  Mutex mu;
+  CondVar nobody;
+  MutexLock lock(&mu);
   while (!condition()) {
     if (steady_clock::now() > until) {
       ADD_FAILURE() << "waited in vain";
       return;
     }
-    std::this_thread::yield();
+    nobody.WaitUntil(&mu, steady_clock::now() + milliseconds(2));
   }
 }
 

@@ -1,0 +1,288 @@
+// The door and the route: unary calls, what is offered, TLS, health, reflection and rate limits.
+#include <cstdlib>
+#include <thread>
+
+#include "common/rpc/status.h"
+#include "im/auth/v1/accounts.grpc.pb.h"
+#include "im/chat/v1/messages.grpc.pb.h"
+#include "im/gateway/v1/gateway.grpc.pb.h"
+#include "tests/gateway/fixture.h"
+
+namespace im::gateway {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class DoorTest : public GatewayTest {
+ protected:
+  absl::Status MarkRead(const std::string& token, int64_t seq,
+                        const std::map<std::string, std::string>& metadata = {}) {
+    const auto stub = chat::v1::MessageService::NewStub(Channel());
+    grpc::ClientContext context;
+    if (!token.empty()) context.AddMetadata(rpc::kAuthorizationKey, "Bearer " + token);
+    for (const auto& [key, value] : metadata) context.AddMetadata(key, value);
+    chat::v1::MarkReadRequest request;
+    request.set_conversation_id(5);
+    request.set_seq(seq);
+    return rpc::FromGrpc(stub->MarkRead(&context, request, &read_));
+  }
+  absl::Status LogIn(const std::shared_ptr<grpc::Channel>& channel) {
+    const auto stub = auth::v1::AccountService::NewStub(channel);
+    grpc::ClientContext context;
+    auth::v1::LogInResponse response;
+    return rpc::FromGrpc(stub->LogIn(&context, auth::v1::LogInRequest(), &response));
+  }
+  absl::Status CallAny(const std::string& path, const std::string& request = {},
+                       milliseconds timeout = std::chrono::seconds(20)) {
+    grpc::GenericStub stub(Channel());
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + timeout);
+    context.AddMetadata(rpc::kAuthorizationKey, "Bearer 1:10");
+    const grpc::ByteBuffer bytes = rpc::ToByteBuffer(request);
+    grpc::ByteBuffer response;
+    grpc::Status status;
+    Mutex mu;
+    CondVar changed;
+    bool done = false;
+    stub.UnaryCall(&context, path, grpc::StubOptions(), &bytes, &response, [&](grpc::Status s) {
+      MutexLock lock(&mu);
+      status = s;
+      done = true;
+      changed.NotifyAll();
+    });
+    MutexLock lock(&mu);
+    while (!done) changed.Wait(&mu);
+    return rpc::FromGrpc(status);
+  }
+
+  chat::v1::MarkReadResponse read_;
+};
+
+TEST_F(DoorTest, PassesUnaryCallsOn) {
+  Start();
+  ASSERT_TRUE(MarkRead("1:10", 9, {{"x-request-id", "req-1"}}).ok());
+  EXPECT_EQ(read_.read_seq(), 9);
+  EXPECT_EQ(chat_->last_unary().access_token, "1:10");
+  EXPECT_EQ(chat_->last_unary().request_id, "req-1");
+  EXPECT_TRUE(LogIn(Channel()).ok());
+}
+
+TEST_F(DoorTest, PassesErrorsBackWithTheirDetails) {
+  Start();
+  const absl::Status status = MarkRead("1:10", 0);
+  EXPECT_EQ(ReasonOfEnd(status), Reason::INVALID_FIELD);
+  ASSERT_EQ(DetailsOf(status).violations.size(), 1u);
+  EXPECT_EQ(DetailsOf(status).violations[0].field, "seq");
+  EXPECT_EQ(ReasonOfEnd(MarkRead("", 9)), Reason::TOKEN_MISSING);
+  EXPECT_EQ(ReasonOfEnd(MarkRead("nonsense", 9)), Reason::TOKEN_INVALID);
+}
+
+TEST_F(DoorTest, SaysItselfWhereACallComesFrom) {
+  config_.listen = "127.0.0.1:0";
+  Start();
+  config_.listen = server_->addresses().front();
+  ASSERT_TRUE(MarkRead("1:10", 9, {{"x-im-address", "6.6.6.6"}, {"x-im-else", "x"}}).ok());
+  EXPECT_EQ(chat_->last_unary().address, "127.0.0.1");
+  // Made up here, since there was none.
+  EXPECT_FALSE(chat_->last_unary().request_id.empty());
+}
+
+TEST_F(DoorTest, OffersThePublicPackagesOnly) {
+  Start();
+  for (const char* path :
+       {"/im.internal.v1.DirectoryService/FindUsers", "/im.internal.v1.LinkService/Attach",
+        "/im.nonsense.v1.X/Y", "/im.chat.v1.MessageService/NoSuchMethod", "/x", "/im.chat.v1/X",
+        "/im.gateway.v1.GatewayService/NoSuchMethod"}) {
+    EXPECT_EQ(ReasonOfEnd(CallAny(path)), Reason::UNKNOWN_METHOD) << path;
+  }
+}
+
+TEST_F(DoorTest, RefusesRequestsThatAreTooLarge) {
+  options_.session.max_frame_bytes = 32 << 10;
+  Start();
+  const char* const path = "/im.chat.v1.MessageService/MarkRead";
+  EXPECT_EQ(ReasonOfEnd(CallAny(path, std::string(33 << 10, 'x'))), Reason::REQUEST_TOO_LARGE);
+  EXPECT_EQ(CallAny(path, std::string(200 << 10, 'x')).code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOfEnd(CallAny(path, "\xff\xff")), Reason::MALFORMED_REQUEST);
+}
+
+TEST_F(DoorTest, WaitsForAServiceButNotForLong) {
+  options_.session.call_wait = milliseconds(50);
+  Start();
+  chat_->Stop();
+  Await([&] { return !gateway_->Healthy(); });
+  const absl::Status status = MarkRead("1:10", 9);
+  EXPECT_EQ(ReasonOfEnd(status), Reason::SERVICE_UNAVAILABLE);
+  EXPECT_TRUE(DetailsOf(status).retry_after.has_value());
+  EXPECT_TRUE(LogIn(Channel()).ok());
+}
+
+TEST_F(DoorTest, AnswersAfterAServiceCameBack) {
+  options_.session.call_wait = std::chrono::seconds(15);
+  Start();
+  chat_->Stop();
+  Await([&] { return !gateway_->Healthy(); });
+  std::thread call([&] { EXPECT_TRUE(MarkRead("1:10", 9).ok()); });
+  chat_->Start();
+  call.join();
+}
+
+TEST_F(DoorTest, KeepsTheCallersDeadline) {
+  Start();
+  const auto started = std::chrono::system_clock::now();
+  const absl::Status status =
+      CallAny("/im.chat.v1.MessageService/ListEntries", {}, milliseconds(200));
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_LT(chat_->last_deadline(), started + std::chrono::seconds(10));
+}
+
+TEST_F(DoorTest, HealthTellsTheTruth) {
+  Start();
+  const auto serving = [&] {
+    grpc::GenericStub stub(Channel());
+    // HealthCheckResponse{status: SERVING} is 08 01.
+    grpc::ClientContext context;
+    const grpc::ByteBuffer request = rpc::ToByteBuffer("");
+    grpc::ByteBuffer response;
+    Mutex mu;
+    CondVar changed;
+    bool done = false;
+    stub.UnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::StubOptions(), &request,
+                   &response, [&](grpc::Status) {
+                     MutexLock lock(&mu);
+                     done = true;
+                     changed.NotifyAll();
+                   });
+    MutexLock lock(&mu);
+    while (!done) changed.Wait(&mu);
+    return rpc::ToString(response) == "\x08\x01";
+  };
+  Await(serving);
+  presence_->Stop();
+  Await([&] { return !serving(); });
+  presence_->Start();
+  Await(serving);
+  server_->Drain();
+  Await([&] { return !serving(); });
+}
+
+TEST_F(DoorTest, NamesAllPublicServices) {
+  const std::vector<std::string> services = OfferedServices();
+  EXPECT_THAT(services, Contains("im.auth.v1.AccountService"));
+  EXPECT_THAT(services, Contains("im.auth.v1.DeviceService"));
+  EXPECT_THAT(services, Contains("im.chat.v1.ContactService"));
+  EXPECT_THAT(services, Contains("im.chat.v1.ConversationService"));
+  EXPECT_THAT(services, Contains("im.chat.v1.MessageService"));
+  EXPECT_THAT(services, Contains("im.gateway.v1.GatewayService"));
+  EXPECT_THAT(services, Contains("im.presence.v1.PresenceService"));
+  EXPECT_THAT(services, Not(Contains(HasSubstr("internal"))));
+}
+
+TEST_F(DoorTest, RefusesPlaintextOnAPublicAddress) {
+  auto gateway = Gateway::Create(options_);
+  ASSERT_TRUE(gateway.ok());
+  GrpcDoor door(gateway->get());
+  config_.listen = "0.0.0.0:0";
+  const auto server = Serve(config_, &door, gateway->get());
+  ASSERT_FALSE(server.ok());
+  EXPECT_THAT(std::string(server.status().message()), HasSubstr("without TLS"));
+  config_.listen = "";
+  EXPECT_FALSE(Serve(config_, &door, gateway->get()).ok());
+  config_.tls_listen = "127.0.0.1:0";
+  EXPECT_FALSE(Serve(config_, &door, gateway->get()).ok());
+}
+
+TEST_F(DoorTest, SpeaksTls) {
+  config_.tls_certificate = dir_ + "/tls.crt";
+  config_.tls_key = dir_ + "/tls.key";
+  const std::string make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 " +
+                           std::string("-nodes -days 2 -subj /CN=localhost -addext ") +
+                           "subjectAltName=DNS:localhost -out " + config_.tls_certificate +
+                           " -keyout " + config_.tls_key + " 2>/dev/null";
+  ASSERT_EQ(std::system(make.c_str()), 0);
+  config_.tls_listen = "127.0.0.1:0";
+  Start();
+  const std::string& address = server_->addresses().back();
+  const std::string at = "localhost" + address.substr(address.rfind(':'));
+  EXPECT_TRUE(LogIn(rpc::Connect(at, {.ca = config_.tls_certificate})).ok());
+  EXPECT_FALSE(LogIn(rpc::Connect(at)).ok());
+  Device alice(rpc::Connect(at, {.ca = config_.tls_certificate}), "1:10");
+  alice.Hello();
+  EXPECT_TRUE(alice.Next().has_welcome());
+}
+
+class LimitsTest : public DoorTest {
+ protected:
+  LimitsTest() { options_.limits.exempt = ""; }
+  void Limit(Action action, Scope scope, int per_minute) {
+    options_.limits.per_minute[static_cast<int>(action)][static_cast<int>(scope)] = per_minute;
+  }
+  static void ExpectLimited(const absl::Status& status) {
+    EXPECT_EQ(ReasonOfEnd(status), Reason::RATE_LIMITED);
+    const auto retry = DetailsOf(status).retry_after;
+    ASSERT_TRUE(retry.has_value());
+    EXPECT_GT(retry->count(), 0);
+    EXPECT_LE(retry->count(), 60'000);
+  }
+};
+
+TEST_F(LimitsTest, LogInsPerAddress) {
+  Limit(Action::kLogIn, Scope::kAddress, 2);
+  Start();
+  EXPECT_TRUE(LogIn(Channel()).ok());
+  EXPECT_TRUE(LogIn(Channel()).ok());
+  ExpectLimited(LogIn(Channel()));
+  // Another kind is another bucket.
+  EXPECT_TRUE(MarkRead("1:10", 9).ok());
+}
+
+TEST_F(LimitsTest, CallsPerDeviceAndAccount) {
+  Limit(Action::kOther, Scope::kDevice, 2);
+  Limit(Action::kOther, Scope::kAccount, 3);
+  Start();
+  EXPECT_TRUE(MarkRead("1:10", 9).ok());
+  EXPECT_TRUE(MarkRead("1:10", 9).ok());
+  ExpectLimited(MarkRead("1:10", 9));
+  EXPECT_TRUE(MarkRead("1:11", 9).ok());
+  ExpectLimited(MarkRead("1:11", 9));
+  EXPECT_TRUE(MarkRead("2:20", 9).ok());
+}
+
+TEST_F(LimitsTest, Connects) {
+  Limit(Action::kConnect, Scope::kDevice, 1);
+  Start();
+  auto alice = Live("1:10");
+  ExpectLimited(Device(Channel(), "1:10").End());
+}
+
+TEST_F(LimitsTest, SendsOnAStream) {
+  Limit(Action::kSend, Scope::kDevice, 1);
+  Start();
+  auto alice = Live("1:10");
+  alice->SendMessage(1, 5, "a");
+  chat_->Answer(chat_->TakeCall(), "");
+  EXPECT_EQ(alice->Next().answer().call_id(), 1u);
+  alice->SendMessage(2, 5, "a");
+  const v1::ServerFrame answer = alice->Next();
+  EXPECT_EQ(ReasonOf(answer), Reason::RATE_LIMITED);
+  EXPECT_TRUE(answer.answer().failure().has_retry_after());
+  EXPECT_FALSE(chat_->Has(pb::GatewayItem::kCall));
+}
+
+TEST_F(LimitsTest, NotForTheExempt) {
+  Limit(Action::kLogIn, Scope::kAddress, 1);
+  options_.limits.exempt = "unix";
+  Start();
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(LogIn(Channel()).ok());
+}
+
+TEST_F(LimitsTest, RefusesAnExemptionThatIsNone) {
+  options_.limits.exempt = "127.0.0.0/33";
+  EXPECT_FALSE(Gateway::Create(options_).ok());
+}
+
+}  // namespace
+}  // namespace im::gateway

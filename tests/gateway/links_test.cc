@@ -1,0 +1,268 @@
+// Links that break, come back and catch up; several instances of chat.
+#include <google/protobuf/util/time_util.h>
+
+#include "common/rpc/status.h"
+#include "tests/gateway/fixture.h"
+
+namespace im::gateway {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+
+using LinksTest = GatewayTest;
+
+TEST_F(LinksTest, OpensSessionsAgainAndCatchesUp) {
+  options_.link.catch_up_margin = milliseconds(300);
+  Start();
+  uint64_t number = 0;
+  auto alice = Live("1:10", &number);
+  const int64_t before = time(nullptr);
+  chat_->Stop();
+  chat_->open_sessions = false;
+  chat_->Start();
+  const pb::OpenSession open = chat_->TakeOpen();
+  EXPECT_EQ(open.session(), number);
+  EXPECT_EQ(open.access_token(), "1:10");
+  chat_->Take(pb::GatewayItem::kAnnounced);
+  // Not before the session is registered.
+  EXPECT_FALSE(chat_->Has(pb::GatewayItem::kCatchUp));
+  pb::ServiceItem opened;
+  opened.mutable_opened()->set_session(number);
+  chat_->Say(opened);
+  const pb::CatchUp first = chat_->Take(pb::GatewayItem::kCatchUp).catch_up();
+  EXPECT_GE(TimeUtil::TimestampToSeconds(first.since()), before - 10);
+  EXPECT_LE(TimeUtil::TimestampToSeconds(first.since()), time(nullptr));
+  // Once more, for commits that were under way.
+  const pb::CatchUp second = chat_->Take(pb::GatewayItem::kCatchUp).catch_up();
+  EXPECT_EQ(TimeUtil::TimestampToMilliseconds(first.since()),
+            TimeUtil::TimestampToMilliseconds(second.since()));
+  // No second resume: what was missed comes by the catch-up.
+  EXPECT_FALSE(chat_->Has(pb::GatewayItem::kCall));
+  chat_->Publish({1}, ChatEvent(5, 1), {}, 5, 1);
+  EXPECT_EQ(SeqOf(alice->Next()), 1);
+}
+
+TEST_F(LinksTest, AsksAgainWhenACatchUpWasNotComplete) {
+  Start();
+  auto alice = Live("1:10");
+  chat_->Stop();
+  chat_->Start();
+  const pb::CatchUp first = chat_->Take(pb::GatewayItem::kCatchUp).catch_up();
+  pb::ServiceItem done;
+  done.mutable_catch_up_done()->set_complete(false);
+  chat_->Say(done);
+  const pb::CatchUp second = chat_->Take(pb::GatewayItem::kCatchUp).catch_up();
+  EXPECT_EQ(first.SerializeAsString(), second.SerializeAsString());
+}
+
+TEST_F(LinksTest, DoesNotCatchUpForNobody) {
+  Start();
+  chat_->Stop();
+  chat_->Start();
+  chat_->Take(pb::GatewayItem::kAnnounced);
+  auto alice = Live("1:10");
+  EXPECT_FALSE(chat_->Has(pb::GatewayItem::kCatchUp));
+}
+
+TEST_F(LinksTest, DropsWhatWasPassedOnAndNothingElse) {
+  Start();
+  auto alice = Live("1:10");
+  auto bob = Live("2:20");
+  chat_->Publish({1}, ChatEvent(5, 1), {}, 5, 1);
+  chat_->Publish({1}, ChatEvent(5, 1), {}, 5, 1);
+  chat_->Publish({1}, ChatEvent(6, 1), {}, 6, 1);
+  // The same entry for others: a large audience comes in parts.
+  chat_->Publish({2}, ChatEvent(5, 1), {}, 5, 1);
+  // What is no entry has no place to be known by.
+  chat_->Publish({1}, ChatEvent(5, 50));
+  chat_->Publish({1}, ChatEvent(5, 50));
+  EXPECT_EQ(alice->Next().chat().entry().conversation_id(), 5);
+  EXPECT_EQ(alice->Next().chat().entry().conversation_id(), 6);
+  EXPECT_EQ(SeqOf(alice->Next()), 50);
+  EXPECT_EQ(SeqOf(alice->Next()), 50);
+  EXPECT_EQ(SeqOf(bob->Next()), 1);
+}
+
+TEST_F(LinksTest, AnswersCallsOfAnInstanceThatIsLost) {
+  Start();
+  auto alice = Live("1:10");
+  alice->SendMessage(3, 77, "a");
+  chat_->TakeCall();
+  v1::ConnectRequest read;
+  read.set_call_id(4);
+  read.mutable_mark_read()->set_conversation_id(77);
+  alice->Send(read);
+  chat_->TakeCall();
+  chat_->Stop();
+  const v1::ServerFrame send = alice->Next();
+  EXPECT_EQ(send.answer().call_id(), 3u);
+  EXPECT_EQ(ReasonOf(send), Reason::OUTCOME_UNKNOWN);
+  const v1::ServerFrame mark = alice->Next();
+  EXPECT_EQ(mark.answer().call_id(), 4u);
+  EXPECT_EQ(ReasonOf(mark), Reason::SERVICE_UNAVAILABLE);
+}
+
+TEST_F(LinksTest, CallsWaitForAnInstanceToComeBackInOrder) {
+  options_.session.call_wait = std::chrono::seconds(15);
+  Start();
+  auto alice = Live("1:10");
+  chat_->Stop();
+  Await([&] { return !gateway_->Healthy(); });
+  for (uint64_t call_id = 1; call_id <= 5; ++call_id) alice->SendMessage(call_id, call_id, "a");
+  chat_->Start();
+  for (uint64_t call_id = 1; call_id <= 5; ++call_id) {
+    const pb::SessionCall call = chat_->TakeCall();
+    EXPECT_EQ(call.call_id(), call_id);
+    chat_->Answer(call, "");
+    EXPECT_EQ(alice->Next().answer().call_id(), call_id);
+  }
+}
+
+TEST_F(LinksTest, CallsDoNotWaitForLong) {
+  options_.session.call_wait = milliseconds(30);
+  Start();
+  auto alice = Live("1:10");
+  chat_->Stop();
+  Await([&] { return !gateway_->Healthy(); });
+  alice->SendMessage(3, 77, "a");
+  const v1::ServerFrame answer = alice->Next();
+  EXPECT_EQ(ReasonOf(answer), Reason::SERVICE_UNAVAILABLE);
+  EXPECT_TRUE(answer.answer().failure().has_retry_after());
+}
+
+TEST_F(LinksTest, CutsALinkThatIsSilent) {
+  options_.link.silence = milliseconds(500);
+  Start();
+  auto alice = Live("1:10");
+  const int links = chat_->links();
+  chat_->silent = true;
+  chat_->AwaitLink(links + 1);
+  chat_->silent = false;
+  EXPECT_EQ(chat_->TakeOpen().access_token(), "1:10");
+}
+
+TEST_F(LinksTest, KeepsTheStatusOfADeviceWhenPresenceRestarts) {
+  Start();
+  auto alice = Live("1:10");
+  v1::ConnectRequest status;
+  status.set_call_id(4);
+  status.mutable_set_status()->set_status(presence::v1::STATUS_BUSY);
+  alice->Send(status);
+  presence_->Answer(presence_->TakeCall(), "");
+  EXPECT_TRUE(alice->Next().answer().has_set_status());
+  presence_->Stop();
+  presence_->Start();
+  EXPECT_EQ(presence_->TakeOpen().status(), presence::v1::STATUS_BUSY);
+}
+
+TEST_F(LinksTest, PausesADeviceThatCallsFasterThanItIsAnswered) {
+  options_.session.calls_in_flight = 4;
+  Start();
+  auto alice = Live("1:10");
+  std::vector<pb::SessionCall> calls;
+  for (uint64_t call_id = 1; call_id <= 20; ++call_id) alice->SendMessage(call_id, 77, "a");
+  for (int i = 0; i < 4; ++i) calls.push_back(chat_->TakeCall());
+  EXPECT_FALSE(chat_->Has(pb::GatewayItem::kCall));
+  for (uint64_t call_id = 1; call_id <= 20; ++call_id) {
+    if (calls.size() < call_id) calls.push_back(chat_->TakeCall());
+    chat_->Answer(calls[call_id - 1], "");
+    EXPECT_EQ(alice->Next().answer().call_id(), call_id);
+  }
+}
+
+class TwoChatsTest : public GatewayTest {
+ protected:
+  TwoChatsTest() : other_(SocketOf("chat2")) {
+    options_.upstreams.chat.push_back(other_.address());
+    other_.Start();
+  }
+  ~TwoChatsTest() override {
+    StopGateway();
+    other_.Stop();
+  }
+  void StartBoth() {
+    Start();
+    chat_->AwaitLink(1);
+    other_.AwaitLink(1);
+    Await([&] {
+      for (const auto& link : gateway_->hub().links().all()) {
+        if (link->generation() == 0) return false;
+      }
+      return true;
+    });
+  }
+  // The instance that the session's resume went to, and the other one.
+  std::pair<FakeService*, FakeService*> ByResume() {
+    Await([&] { return chat_->Has(pb::GatewayItem::kCall) || other_.Has(pb::GatewayItem::kCall); });
+    if (chat_->Has(pb::GatewayItem::kCall)) return {chat_.get(), &other_};
+    return {&other_, chat_.get()};
+  }
+
+  FakeService other_;
+};
+
+TEST_F(TwoChatsTest, ResumesAtOneOnceBothHaveTheSession) {
+  other_.open_sessions = false;
+  StartBoth();
+  auto alice = Connect("1:10");
+  EXPECT_TRUE(alice->Next().has_welcome());
+  chat_->TakeOpen();
+  const uint64_t number = other_.TakeOpen().session();
+  EXPECT_FALSE(chat_->Has(pb::GatewayItem::kCall));
+  pb::ServiceItem opened;
+  opened.mutable_opened()->set_session(number);
+  other_.Say(opened);
+  EXPECT_TRUE(alice->Next().has_caught_up());
+}
+
+TEST_F(TwoChatsTest, AConversationAlwaysGoesToTheSameOne) {
+  StartBoth();
+  auto alice = Connect("1:10");
+  alice->NextOf(v1::ServerFrame::kCaughtUp);
+  ByResume().first->TakeCall();
+  std::map<int64_t, FakeService*> instance;
+  uint64_t call_id = 0;
+  for (int round = 0; round < 2; ++round) {
+    for (int64_t conversation = 1; conversation <= 20; ++conversation) {
+      alice->SendMessage(++call_id, conversation, "a");
+      FakeService* const at = ByResume().first;
+      at->Answer(at->TakeCall(), "");
+      EXPECT_EQ(alice->Next().answer().call_id(), call_id);
+      if (round == 0) instance[conversation] = at;
+      EXPECT_EQ(instance[conversation], at);
+    }
+  }
+  const auto at_first = [&](const auto& entry) { return entry.second == chat_.get(); };
+  const auto count = std::count_if(instance.begin(), instance.end(), at_first);
+  EXPECT_GT(count, 3);
+  EXPECT_LT(count, 17);
+}
+
+TEST_F(TwoChatsTest, TheOtherTakesOverAndPublishesWhatWasStored) {
+  StartBoth();
+  auto alice = Connect("1:10");
+  alice->NextOf(v1::ServerFrame::kCaughtUp);
+  const auto [gone, left] = ByResume();
+  gone->Stop();
+  left->Take(pb::GatewayItem::kCatchUp);
+  for (int64_t conversation = 1; conversation <= 10; ++conversation) {
+    alice->SendMessage(static_cast<uint64_t>(conversation), conversation, "a");
+    left->Answer(left->TakeCall(), "");
+    EXPECT_TRUE(alice->Next().answer().has_send_message());
+  }
+}
+
+TEST_F(TwoChatsTest, ASessionOpensAtAnInstanceThatComesLater) {
+  other_.Stop();
+  Start();
+  auto alice = Live("1:10");
+  other_.Start();
+  EXPECT_EQ(other_.TakeOpen().access_token(), "1:10");
+  other_.Publish({1}, ChatEvent(5, 1), {}, 5, 1);
+  EXPECT_EQ(SeqOf(alice->Next()), 1);
+  // It may have stored something before the session was registered.
+  other_.Take(pb::GatewayItem::kCatchUp);
+}
+
+}  // namespace
+}  // namespace im::gateway
