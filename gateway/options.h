@@ -23,6 +23,8 @@ struct SessionOptions {
   milliseconds reconnect_jitter{5'000};
   // From a resume that failed to the word Resync, so that a broken service is not hammered.
   milliseconds resync_delay{2'000};
+  // How often presence is asked at most to begin anew for a client that was too slow for it.
+  milliseconds presence_refresh{5'000};
   // From the end of a session to the cut of its stream, if the client does not read the end.
   milliseconds linger{5'000};
   // Events that wait for a slow client; what is more is dropped and mended from the log.

@@ -22,6 +22,8 @@ using std::chrono::system_clock;
 // Of calls whose client named none, and at most.
 constexpr std::chrono::seconds kDefaultDeadline{30};
 constexpr std::chrono::seconds kMaxDeadline{120};
+// Calls that are passed on at the same time: more than the services take, less than hurts here.
+constexpr int kMaxUnderWay = 20'000;
 
 prometheus::Family<prometheus::Counter>& CallsFamily() {
   static auto& family = CounterFamily("im_gateway_calls_total", "Unary calls passed on.");
@@ -187,9 +189,15 @@ std::shared_ptr<OngoingCall> Route::Start(const CallInfo& call, int64_t user_id,
   if (PackageOf(call.path) == kChatPackage) key = PeekConversation(request).value_or(key);
   const auto forwarded =
       std::make_shared<Forwarded>(this, call, key, std::move(request), std::move(done));
+  bool full = false;
   {
     MutexLock lock(&mu_);
-    ++under_way_;
+    full = ++under_way_ > kMaxUnderWay;
+  }
+  if (full) {
+    forwarded->Finish(
+        rpc::ToGrpc(Error(Reason::OVERLOADED, {}, {.retry_after = milliseconds(1'000)})));
+    return nullptr;
   }
   if (!TrySend(forwarded)) {
     MutexLock lock(&mu_);

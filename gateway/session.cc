@@ -223,9 +223,11 @@ void Session::CheckOpened() {
   TryResume();
 }
 
-// OpenSession once more makes presence send the whole picture.
-void Session::RefreshPresence() {
+// OpenSession once more makes presence send the whole picture. Not all the time: a picture that is
+// itself too large for the queue would be dropped and asked for without end.
+void Session::RefreshPresence(Time now) {
   presence_lost_ = false;
+  presence_refreshed_at_ = now;
   for (const auto& link : context_->hub->links().all()) {
     const Place& place = PlaceOf(*link);
     if (link->service() == Link::Service::kPresence && place.at == At::kOpened) {
@@ -413,7 +415,6 @@ bool Session::WriteNext() {
       sink = sink_;
       sink_busy_ = true;
       if (resume_ && resume_->page_waits) MoreResume();
-      if (presence_lost_ && outbox_.empty()) RefreshPresence();
       touched = std::exchange(touched_, 0);
     } else if (!Alive()) {
       sink = std::exchange(sink_, nullptr);
@@ -495,6 +496,10 @@ void Session::TickLive(Time now) {
   for (const auto& link : context_->hub->links().all()) {
     Place& place = PlaceOf(*link);
     if (place.at == At::kRefused && now >= place.retry_at) SendOpen(link.get(), place.generation);
+  }
+  if (presence_lost_ && outbox_.empty() &&
+      now - presence_refreshed_at_ >= options.presence_refresh) {
+    RefreshPresence(now);
   }
   while (!waiting_.empty() && now >= waiting_.front().until) {
     AnswerFailure(waiting_.front().call_id,

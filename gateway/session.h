@@ -146,7 +146,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   void Welcome() IM_REQUIRES(mu_);
   bool OpenAt(Link* link, uint64_t generation) IM_REQUIRES(mu_);
   bool SendOpen(Link* link, uint64_t generation) IM_REQUIRES(mu_);
-  void RefreshPresence() IM_REQUIRES(mu_);
+  void RefreshPresence(Time now) IM_REQUIRES(mu_);
   // `add(Outbox*)` puts a live event into the queue that is to have it now; false: it was too full.
   template <typename Add>
   void AddLive(const Add& add) IM_REQUIRES(mu_);
@@ -199,6 +199,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   bool hold_overflowed_ IM_GUARDED_BY(mu_) = false;
   // Presence events were dropped, which no resume mends.
   bool presence_lost_ IM_GUARDED_BY(mu_) = false;
+  Time presence_refreshed_at_ IM_GUARDED_BY(mu_){};
 
   std::vector<Place> places_ IM_GUARDED_BY(mu_);  // by Link::index
   uint64_t touched_ IM_GUARDED_BY(mu_) = 0;       // links to flush, one bit each
