@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "common/base/error.h"
 #include "services/chat/history_service.h"
 #include "tests/chat/chat_fixture.h"
@@ -201,6 +204,60 @@ TEST_F(WatermarksTest, ALockedMemberIsTriedAgain) {
   }
   ASSERT_TRUE(watermarks_.Flush().ok());
   EXPECT_EQ(Delivered(one, kBob), 4);
+}
+
+// Appends, marks, acknowledgements and changes of settings lock the same rows: none may wait in a
+// circle.
+TEST_F(WatermarksTest, NoDeadlocks) {
+  const int64_t one = chat_.Direct(kAlice, kBob);
+  const int64_t other = chat_.Direct(kBob, kCarol);
+  constexpr int kRounds = 100;
+  std::atomic<int> failed{0};
+  std::vector<std::thread> threads;
+  for (const auto& [conversation, peer] : {std::pair(one, kAlice), std::pair(other, kCarol)}) {
+    threads.emplace_back([&, conversation = conversation, peer = peer] {
+      for (int i = 0; i < kRounds; ++i) {
+        while (true) {
+          try {
+            chat_.Say(conversation, i % 2 == 0 ? kBob : peer, "x");
+            break;
+          } catch (const std::runtime_error&) {
+            // The settings changed meanwhile: on the state as it is now.
+          }
+        }
+      }
+    });
+    threads.emplace_back([&, conversation = conversation] {
+      for (int i = 0; i < kRounds; ++i) {
+        if (!watermarks_.MarkRead(kBob, conversation, i).ok()) ++failed;
+      }
+    });
+  }
+  threads.emplace_back([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      for (const int64_t user : {kAlice, kBob, kCarol}) {
+        watermarks_.Acknowledge(user, one, i);
+        watermarks_.Acknowledge(user, other, i);
+      }
+      if (!watermarks_.Flush().ok()) ++failed;
+    }
+  });
+  threads.emplace_back([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      const absl::Status status = chat_.pool.Write([&](pg::Session& session) {
+        session.Exec("SELECT chat.update_settings(102, gen_random_uuid(), 0, $1::smallint)",
+                     1 + i % 2);
+      });
+      if (!status.ok()) ++failed;
+    }
+  });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failed, 0);
+  ASSERT_TRUE(watermarks_.Flush().ok());
+  EXPECT_EQ(chat_.Number("SELECT count(*) FROM chat.members m JOIN chat.entries e ON "
+                         "e.conversation_id = m.conversation_id AND e.seq = m.read_seq "
+                         "WHERE m.read_count <> e.count OR m.delivered_seq < m.read_seq"),
+            0);
 }
 
 TEST_F(WatermarksTest, NothingIsLostWhileTheDatabaseIsAway) {

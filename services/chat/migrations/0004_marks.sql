@@ -37,8 +37,8 @@ BEGIN
   END IF;
   v_target := least(p_seq, v_last);
   IF v_target > read_seq THEN
-    -- The account's row before the member's: whoever holds the first (a change of settings) may wait
-    -- for a conversation, whose holder (an append) may wait for the member.
+    -- Locks go in the order conversation, account, member, whoever takes some of them: an append holds
+    -- the first and waits for the last.
     INSERT INTO chat.users (user_id) VALUES (p_user) ON CONFLICT DO NOTHING;
     PERFORM 1 FROM chat.users u WHERE u.user_id = p_user FOR NO KEY UPDATE;
     UPDATE chat.members m
