@@ -12,6 +12,8 @@ if [ -x "$engine" ]; then
   docker info >/dev/null 2>&1 || started_engine=yes
   "$engine" all
   eval "$("$engine" env)"
+  # With it, docker-compose 1 does not pass standard input on to exec.
+  unset COMPOSE_INTERACTIVE_NO_CLI
 elif ! docker info >/dev/null 2>&1 || ! command -v docker-compose >/dev/null; then
   echo "skipped: there is no Docker engine with docker-compose here"
   exit 77
