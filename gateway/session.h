@@ -138,7 +138,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   bool IsAt(const Link& link, uint64_t generation) const IM_REQUIRES(mu_);
   bool Alive() const IM_REQUIRES(mu_) { return phase_ != Phase::kEnded; }
 
-  // Life; session.cc.
+  // Life; session.cc, session_out.cc.
   void Fail(const absl::Status& status);
   void Violate(const std::string& what);
   void OnHello(std::string_view hello);
@@ -160,7 +160,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   bool WriteNext();
   bool Full() const IM_REQUIRES(mu_);
 
-  // Calls and resume; session_calls.cc.
+  // Calls and resume; session_calls.cc, session_resume.cc.
   void OnCall(const ClientFrame& frame, Time now) IM_REQUIRES(mu_);
   bool TrySend(Call* call) IM_REQUIRES(mu_);
   void SendWaiting() IM_REQUIRES(mu_);
