@@ -16,13 +16,15 @@ enum Kind : int { kContact = 1, kSettings = 2, kReadMark = 3 };
 // More than this for one account at once is better fetched by Have.
 constexpr int kMostNews = 200;
 
-// What a record says, beside its place: joined to rows `o` of chat.own_log and the user's row `u`.
+// What a record says, beside its place: joined to rows `o` of chat.own_log and the user's row `u`,
+// by key whatever the planner guesses.
 #define IM_RECORD_COLUMNS                                               \
   "o.kind, o.object, o.position, u.reachability, c.state, c.greeting, " \
   "(extract(epoch from c.since) * 1000000)::bigint AS since, c.blocked, m.read_seq "
 #define IM_RECORD_JOINS                                                                     \
-  "LEFT JOIN chat.contacts c ON o.kind = 1 AND c.user_id = u.user_id "                      \
-  "  AND c.other_user_id = o.object "                                                       \
+  "LEFT JOIN LATERAL (SELECT x.state, x.greeting, x.since, x.blocked FROM chat.contacts x " \
+  "  WHERE o.kind = 1 AND x.user_id = u.user_id AND x.other_user_id = o.object LIMIT 1) c " \
+  "  ON true "                                                                              \
   "LEFT JOIN LATERAL (SELECT coalesce(max(s.read_seq), 0) AS read_seq FROM chat.members s " \
   "  WHERE o.kind = 3 AND s.user_id = u.user_id AND s.conversation_id = o.object) m ON true "
 
@@ -31,23 +33,21 @@ constexpr char kRead[] =
     "SELECT u.log_position, " IM_RECORD_COLUMNS
     "FROM chat.users u "
     "LEFT JOIN LATERAL (SELECT l.kind, l.object, l.position FROM chat.own_log l "
-    "  WHERE l.user_id = u.user_id AND l.position > $2 ORDER BY l.position LIMIT $3) o ON "
-    "true " IM_RECORD_JOINS "WHERE u.user_id = $1 ORDER BY o.position";
+    "  WHERE l.user_id = u.user_id AND l.position > $2 ORDER BY l.position LIMIT $3) o "
+    "  ON true " IM_RECORD_JOINS "WHERE u.user_id = $1 ORDER BY o.position";
 
 // Of each user all from the first record that changed since then: positions and times rise
 // together, but a clock that was set back must not leave a hole. `before` is the newest position
-// that is older. Indexes: own_log_changed, own_log_position.
+// that is older. Index: own_log_position.
 constexpr char kChanged[] =
     "SELECT u.user_id, u.log_position, f.before, " IM_RECORD_COLUMNS
-    "FROM (SELECT l.user_id, min(l.position) AS position FROM chat.own_log l "
-    "      WHERE l.changed_at >= to_timestamp($2::float8 / 1000000) AND l.user_id = ANY "
-    "($1::bigint[]) "
-    "      GROUP BY l.user_id) first "
-    "JOIN chat.users u ON u.user_id = first.user_id "
+    "FROM chat.own_log_news($1::bigint[], to_timestamp($2::float8 / 1000000)) n "
+    "CROSS JOIN LATERAL (SELECT x.user_id, x.log_position, x.reachability FROM chat.users x "
+    "  WHERE x.user_id = n.user_id LIMIT 1) u "
     "CROSS JOIN LATERAL (SELECT coalesce(max(l.position), 0) AS before FROM chat.own_log l "
-    "  WHERE l.user_id = u.user_id AND l.position < first.position) f "
+    "  WHERE l.user_id = n.user_id AND l.position < n.first_position) f "
     "CROSS JOIN LATERAL (SELECT l.kind, l.object, l.position FROM chat.own_log l "
-    "  WHERE l.user_id = u.user_id AND l.position >= first.position "
+    "  WHERE l.user_id = n.user_id AND l.position >= n.first_position "
     "  ORDER BY l.position LIMIT $3) o " IM_RECORD_JOINS "ORDER BY u.user_id, o.position";
 
 v1::OwnRecord ReadRecord(const pqxx::row& row) {

@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -71,7 +72,7 @@ class ListeningGateway {
   internal::v1::ServiceItem Next(const Predicate& wanted) {
     while (true) {
       while (!items_.empty()) {
-        const internal::v1::ServiceItem item = items_.front();
+        internal::v1::ServiceItem item = std::move(items_.front());
         items_.pop_front();
         if (wanted(item)) return item;
       }
