@@ -82,7 +82,7 @@ class Client {
                                                              Response*),
                                 const Request& request, const std::string& access_token = {}) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
     context.set_wait_for_ready(true);
     if (!access_token.empty()) context.AddMetadata("authorization", "Bearer " + access_token);
     Response response;

@@ -1,4 +1,5 @@
 // Logging in, wrong passwords and what follows from them, another password.
+#include <fstream>
 #include <thread>
 
 #include "services/auth/user_name.h"
@@ -11,6 +12,17 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
+
+// The most this process has ever held.
+int64_t PeakMemoryKib() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  int64_t kib = 0;
+  while (status >> word) {
+    if (word == "VmHWM:") status >> kib;
+  }
+  return kib;
+}
 
 class LoginTest : public AuthTest {
  protected:
@@ -156,8 +168,14 @@ TEST_F(LoginTest, OldHashesAreMadeAnewWithTheParametersOfNow) {
   EXPECT_EQ(server_->password_hashes() - before, 1u);
 }
 
-TEST_F(LoginTest, AHundredLoginsAtOnceAllSucceed) {
+// Each hash takes 16 MiB here; side by side they would take 1.6 GiB.
+TEST_F(LoginTest, AHundredLoginsAtOnceTakeTheMemoryOfTwo) {
   Registered("alice");
+  ServerOptions dear = options();
+  dear.passwords = {.hashing = {.memory_kib = 16384, .passes = 1}, .threads = 2};
+  Restart(dear);
+  AwaitReady(client());
+  const int64_t before = PeakMemoryKib();
   std::atomic<int> succeeded{0};
   std::vector<std::thread> people;
   for (int i = 0; i < 100; ++i) {
@@ -168,6 +186,7 @@ TEST_F(LoginTest, AHundredLoginsAtOnceAllSucceed) {
   }
   for (auto& person : people) person.join();
   EXPECT_EQ(succeeded.load(), 100);
+  EXPECT_LT(PeakMemoryKib() - before, 200 * 1024);
 }
 
 TEST_F(LoginTest, WhatThePoolCannotTakeIsRefusedWithATime) {
