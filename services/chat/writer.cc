@@ -396,6 +396,14 @@ void Writer::ShowTyping(const TypingItem& item) {
   const absl::Status read = Remember({item.conversation_id});
   if (!read.ok()) return item.done(read);
   const ConversationState* state = FindState(item.conversation_id);
+  // No locked row confirms the memory here. So a refusal is given after reading afresh, and where a
+  // block may have come between, so is the permission.
+  if (state != nullptr &&
+      (state->kind == ConversationKind::kDirect || !MaySend(*state, item.user).ok())) {
+    const absl::StatusOr<ConversationState*> fresh = Reread(item.conversation_id);
+    if (!fresh.ok()) return item.done(fresh.status());
+    state = *fresh;
+  }
   if (state == nullptr) return item.done(Error(Reason::CONVERSATION_NOT_FOUND));
   const absl::Status allowed = MaySend(*state, item.user);
   if (!allowed.ok()) {

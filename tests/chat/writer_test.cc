@@ -145,6 +145,26 @@ TEST_F(WriterTest, RefusalsAreReadAfresh) {
   EXPECT_EQ(Contents(direct_), "a c");
 }
 
+TEST_F(WriterTest, TypingGoesByWhatHoldsNow) {
+  const auto type = [this] {
+    std::promise<absl::Status> promise;
+    TypingItem item;
+    item.conversation_id = direct_;
+    item.user = kAnn;
+    item.typing = true;
+    item.done = [&](absl::Status status) { promise.set_value(status); };
+    writer_.Submit(std::move(item));
+    return promise.get_future().get();
+  };
+  EXPECT_TRUE(type().ok());
+  database_.Exec(
+      "SELECT chat.raise_pair(1, 2); INSERT INTO chat.contacts (user_id, other_user_id, blocked) "
+      "VALUES (2, 1, true)");
+  EXPECT_THAT(ReasonOf(type()), Optional(Reason::RECIPIENT_REFUSES));
+  database_.Exec("SELECT chat.raise_pair(1, 2); DELETE FROM chat.contacts");
+  EXPECT_TRUE(type().ok());
+}
+
 TEST_F(WriterTest, StrangersAndFormerMembersAreToldApart) {
   EXPECT_THAT(ReasonOf(Send(group_, kEve, "x").get().status()),
               Optional(Reason::CONVERSATION_NOT_FOUND));
