@@ -17,6 +17,9 @@ healthy() {
   fi
 }
 
+# healthy_or_dying NAME: there is no use in waiting for what died three times since it was started.
+healthy_or_dying() { healthy "$1" || [ "$(cat "$(service_dir "$1")/deaths" 2>/dev/null || echo 0)" -ge 3 ]; }
+
 # fingerprint NAME: of all that a process of this service was started from.
 fingerprint() {
   local dir
@@ -54,11 +57,16 @@ ensure_current() {
 
 # wait_healthy NAME...: or the program fails with the end of the log of the first that is not.
 wait_healthy() {
-  local name start
-  start=$(now_ms)
+  local name what
   for name in "$@"; do
-    wait_until 60 healthy "$name" || fail "$name is not healthy after $(seconds_since "$start")." \
-      "./im logs $name; the configuration is $IM_HOME/etc" "$LOGS/$name/current"
+    what="$name is not healthy after a minute."
+    if wait_until 60 healthy_or_dying "$name"; then
+      ! healthy "$name" || continue
+      what="$name dies again and again."
+    fi
+    fail "$what" \
+      "mend it, then ./im up; ./im logs $name says more, the configuration is in $IM_HOME/etc" \
+      "$LOGS/$name/current"
   done
 }
 
