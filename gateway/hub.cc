@@ -174,6 +174,11 @@ void Hub::OnLinkItem(Link* link, uint64_t generation, const pb::ServiceItem& ite
       catch_ups_.push_back({link->index(), state.asked_since, steady_clock::now() + kCatchUpRetry});
       return;
     }
+    case pb::ServiceItem::kStatusSet:
+      if (const auto session = find(item.status_set().session())) {
+        session->OnStatusSet(*link, generation, item.status_set().status());
+      }
+      return;
     case pb::ServiceItem::kHeartbeat:
     case pb::ServiceItem::ITEM_NOT_SET:
       return;

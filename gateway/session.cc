@@ -225,6 +225,24 @@ void Session::RefreshPresence(Time now) {
   }
 }
 
+void Session::OnStatusSet(const Link& link, uint64_t generation, int status) {
+  {
+    MutexLock lock(&mu_);
+    if (IsAt(link, generation)) TakeStatus(link, status);
+  }
+  Settle();
+}
+
+void Session::TakeStatus(const Link& source, int status) {
+  if (status_ == status) return;
+  status_ = status;
+  for (const auto& link : context_->hub->links().all()) {
+    const Place& place = PlaceOf(*link);
+    if (link->service() != Link::Service::kPresence || link.get() == &source) continue;
+    if (place.at == At::kOpened) SendOpen(link.get(), place.generation);
+  }
+}
+
 bool Session::done() const {
   MutexLock lock(&mu_);
   return sink_ == nullptr;

@@ -86,6 +86,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   void OnRefused(const Link& link, uint64_t generation, const common::v1::Failure& failure);
   void OnAnswer(const Link& link, uint64_t generation, const pb::CallAnswer& answer);
   void OnDelivery(const Link& link, uint64_t generation, const std::string& event);
+  void OnStatusSet(const Link& link, uint64_t generation, int status);
   void OnResumePageEnd(const Link& link, uint64_t generation);
   void OnResumeEnd(const Link& link, uint64_t generation, const pb::ResumeEnd& end);
   void Publish(const Frame& frame, const std::string& replace_key);
@@ -147,6 +148,8 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   bool OpenAt(Link* link, uint64_t generation) IM_REQUIRES(mu_);
   bool SendOpen(Link* link, uint64_t generation) IM_REQUIRES(mu_);
   void RefreshPresence(Time now) IM_REQUIRES(mu_);
+  // The device's status from now on, as `source` knows already.
+  void TakeStatus(const Link& source, int status) IM_REQUIRES(mu_);
   // `add(Outbox*)` puts a live event into the queue that is to have it now; false: it was too full.
   template <typename Add>
   void AddLive(const Add& add) IM_REQUIRES(mu_);

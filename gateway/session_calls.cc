@@ -189,7 +189,7 @@ void Session::OnAnswer(const Link& link, uint64_t generation, const pb::CallAnsw
       outbox_.KeepAnswer(FailureFrame(pending.call_id, answer.failure()));
     } else {
       outbox_.KeepAnswer(AnswerFrame(pending.call_id, pending.number, answer.response()));
-      if (pending.number == kSetStatusFrame) status_ = pending.status;
+      if (pending.number == kSetStatusFrame) TakeStatus(link, pending.status);
     }
     CallsFamily()
         .Add({{"service", link.service() == Link::Service::kChat ? "chat" : "presence"},

@@ -192,8 +192,16 @@ bool PresenceServer::Healthy() const {
 
 absl::Status PresenceServer::SetStatus(UserId user, DeviceId device, Status status) {
   MutexLock lock(&mu_);
-  if (!book_.roster().SetDeviceStatus(user, device, status, Now())) {
-    return Error(Reason::NOT_CONNECTED);
+  const std::vector<SessionKey> set = book_.roster().SetDeviceStatus(user, device, status, Now());
+  if (set.empty()) return Error(Reason::NOT_CONNECTED);
+  // Their gateways open them with it when this process, or another instance, comes back.
+  for (const SessionKey key : set) {
+    const auto link = links_up_.find(key.link);
+    if (link == links_up_.end()) continue;
+    internal::v1::ServiceItem item;
+    item.mutable_status_set()->set_session(key.number);
+    item.mutable_status_set()->set_status(ToRequest(status));
+    link->second->Send(std::move(item));
   }
   return absl::OkStatus();
 }
@@ -288,12 +296,9 @@ void PresenceServer::OnCall(const std::shared_ptr<bus::Link>& link, const bus::S
   if (call.frame() != kSetStatusFrame) {
     return link->Answer(session, call, Error(Reason::UNKNOWN_METHOD));
   }
-  absl::StatusOr<std::string> answer;
-  {
-    MutexLock lock(&mu_);
-    answer = SetSessionStatus(KeyOf(link.get(), session.number), call.request());
-  }
-  link->Answer(session, call, std::move(answer));
+  // Answered under the lock: the gateway takes the last word on a status as the one that holds.
+  MutexLock lock(&mu_);
+  link->Answer(session, call, SetSessionStatus(KeyOf(link.get(), session.number), call.request()));
 }
 
 absl::StatusOr<std::string> PresenceServer::SetSessionStatus(SessionKey key,

@@ -162,17 +162,18 @@ void Roster::Change(Session* session, Status status, WallTime at) {
   Changed(session->user);
 }
 
-bool Roster::SetDeviceStatus(UserId user, DeviceId device, Status status, Moment now) {
+std::vector<SessionKey> Roster::SetDeviceStatus(UserId user, DeviceId device, Status status,
+                                                Moment now) {
+  std::vector<SessionKey> set;
   const auto person = people_.find(user);
-  if (person == people_.end()) return false;
-  bool found = false;
+  if (person == people_.end()) return set;
   for (const SessionKey key : person->second.sessions) {
     Session& session = sessions_.at(key);
     if (session.device != device) continue;
     Change(&session, status, now.wall);
-    found = true;
+    set.push_back(key);
   }
-  return found;
+  return set;
 }
 
 void Roster::SetLeases(absl::flat_hash_set<std::string> live, SteadyTime now) {

@@ -46,8 +46,8 @@ class Roster {
   void Close(SessionKey key, bool returning, Moment now);
   // By a frame on the session's stream. False if there is no such session.
   bool SetStatus(SessionKey key, Status status, Moment now);
-  // By a unary call, of all sessions of a device; false if it has none.
-  bool SetDeviceStatus(UserId user, DeviceId device, Status status, Moment now);
+  // By a unary call, of all sessions of a device, which are returned.
+  std::vector<SessionKey> SetDeviceStatus(UserId user, DeviceId device, Status status, Moment now);
 
   // The gateways whose leases were live when they were read.
   void SetLeases(absl::flat_hash_set<std::string> live, SteadyTime now);

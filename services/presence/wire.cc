@@ -39,6 +39,10 @@ absl::StatusOr<Status> ParseStatus(v1::Status status) {
   }
 }
 
+v1::Status ToRequest(Status status) {
+  return status == Status::kInvisible ? v1::STATUS_INVISIBLE : ToProto(status);
+}
+
 Status ConnectionStatus(v1::Status status) {
   const absl::StatusOr<Status> parsed = ParseStatus(status);
   return parsed.ok() ? *parsed : Status::kOnline;

@@ -12,6 +12,8 @@ namespace im::presence {
 
 // A status that a client asks for. Fails with STATUS_INVALID.
 absl::StatusOr<Status> ParseStatus(v1::Status status);
+// Such a status again.
+v1::Status ToRequest(Status status);
 // The status of a connection: unspecified means online, as do those that we do not know.
 Status ConnectionStatus(v1::Status status);
 

@@ -31,6 +31,22 @@ TEST_F(PresenceTest, ThePictureReachesItsDevice) {
   EXPECT_EQ(bob->Next().presence().presences(0).user_id(), 3);
 }
 
+TEST_F(PresenceTest, AStatusSetByAUnaryCallIsAnnouncedToTheNextRun) {
+  Start();
+  uint64_t session = 0;
+  auto alice = Live("1:10", &session);
+  pb::ServiceItem item;
+  item.mutable_status_set()->set_session(session);
+  item.mutable_status_set()->set_status(presence::v1::STATUS_INVISIBLE);
+  presence_->Say(item);
+  // What follows it on the link has come, so it has, too.
+  presence_->Publish({1}, PresenceEvent(3, false));
+  alice->NextOf(v1::ServerFrame::kPresence);
+  presence_->Stop();
+  presence_->Start();
+  EXPECT_EQ(presence_->TakeOpen().status(), presence::v1::STATUS_INVISIBLE);
+}
+
 TEST(OutboxTest, WhatComesAfterAPictureStaysBehindIt) {
   Outbox box(100000);
   const Frame before = EventFrame(kPresenceEvent, "before");

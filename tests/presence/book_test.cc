@@ -275,7 +275,8 @@ TEST_F(BookTest, AStatusSetByACallOutlastsTheSessionsBeingOpenedAgain) {
   Connect(kBob, 2);
   Connect(kAlice, 1, Status::kOnline, 0, 11);
   Second();
-  ASSERT_TRUE(book_->roster().SetDeviceStatus(kAlice, 100, Status::kInvisible, now_));
+  EXPECT_THAT(book_->roster().SetDeviceStatus(kAlice, 100, Status::kInvisible, now_),
+              ElementsAre(SessionKey{11, 1}));
   Second();
   told_ = 0;
   // Its gateway asks for a new picture, and then loses its link; it knows of no other status.

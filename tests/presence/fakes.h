@@ -230,6 +230,13 @@ class FakeGateway {
   bool Pictured(uint64_t session) {
     return Eventually([&]() IM_REQUIRES(mu_) { return pictured_.erase(session) > 0; });
   }
+  // Waits to hear that a unary call set the status of a session.
+  bool HearsStatus(uint64_t session, v1::Status status) {
+    return Eventually([&]() IM_REQUIRES(mu_) {
+      const auto found = statuses_.find(session);
+      return found != statuses_.end() && found->second == status;
+    });
+  }
   bool Opened(uint64_t session) {
     return Eventually([&]() IM_REQUIRES(mu_) { return opened_.count(session) > 0; });
   }
@@ -263,6 +270,9 @@ class FakeGateway {
 
   void Take(const internal::v1::ServiceItem& item) IM_REQUIRES(mu_) {
     if (item.has_opened()) opened_.insert(item.opened().session());
+    if (item.has_status_set()) {
+      statuses_[item.status_set().session()] = item.status_set().status();
+    }
     if (item.has_refused()) refused_.insert(item.refused().session());
     if (item.has_answer()) answers_[item.answer().call_id()] = item.answer();
     if (item.has_publication()) {
@@ -311,6 +321,7 @@ class FakeGateway {
   std::map<int64_t, std::map<int64_t, v1::Presence>> screens_ IM_GUARDED_BY(mu_);
   std::set<uint64_t> opened_ IM_GUARDED_BY(mu_);
   std::set<uint64_t> refused_ IM_GUARDED_BY(mu_);
+  std::map<uint64_t, v1::Status> statuses_ IM_GUARDED_BY(mu_);
   std::set<uint64_t> pictured_ IM_GUARDED_BY(mu_);
   int offline_told_ IM_GUARDED_BY(mu_) = 0;
 };

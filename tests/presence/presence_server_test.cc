@@ -163,6 +163,12 @@ TEST_F(PresenceServerTest, ChangesReachContacts) {
   EXPECT_TRUE(gateway_.Last(kBob, kAlice)->has_last_seen_at());
 }
 
+TEST_F(PresenceServerTest, TheGatewayHearsOfAStatusThatPassedItBy) {
+  AliceAndBob();
+  ASSERT_TRUE(Set(kAlice, v1::STATUS_INVISIBLE).ok());
+  EXPECT_TRUE(gateway_.HearsStatus(1, v1::STATUS_INVISIBLE));
+}
+
 TEST_F(PresenceServerTest, BadFramesAreRefusedWithAReason) {
   AliceAndBob();
   const auto reason = [&](int frame, const std::string& bytes) {
