@@ -98,7 +98,14 @@ bool Roster::Open(SessionKey key, UserId user, DeviceId device, Status status, b
 void Roster::Close(SessionKey key, bool returning, Moment now) {
   const auto found = sessions_.find(key);
   if (found == sessions_.end()) return;
-  if (!returning) {
+  // A device that is back already, by another stream, is not waited for.
+  const std::vector<SessionKey>& others = people_.at(found->second.user).sessions;
+  const bool back = std::any_of(others.begin(), others.end(), [&](SessionKey other_key) {
+    const Session& other = sessions_.at(other_key);
+    return other.device == found->second.device && other.order > found->second.order &&
+           !Held(other_key, other);
+  });
+  if (!returning || back) {
     End(key, now.wall);
     return;
   }

@@ -518,6 +518,21 @@ TEST_F(BookTest, AReturningDeviceThatIsBackIsNotEndedByItsOldTimer) {
   EXPECT_EQ(Shows(kBob, kAlice), Status::kOnline);
 }
 
+TEST_F(BookTest, AStreamThatWasReplacedIsNotWaitedFor) {
+  Settle();
+  Contacts(kAlice, kBob);
+  Connect(kAlice, 1);
+  Connect(kBob, 2);
+  Second();
+  Connect(kAlice, 3);
+  Leave(1, /*returning=*/true);
+  Second();
+  EXPECT_EQ(Shows(kBob, kAlice), Status::kOnline);
+  Leave(3);
+  Second();
+  EXPECT_EQ(Shows(kBob, kAlice), Status::kOffline);
+}
+
 TEST_F(BookTest, ADrainedGatewayGivesItsLeaseBack) {
   Settle();
   Connect(kAlice, 1);
