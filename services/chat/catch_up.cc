@@ -7,6 +7,7 @@
 
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/base/metrics.h"
 
 namespace im::chat {
 namespace {
@@ -21,6 +22,18 @@ constexpr size_t kUsersAQuery = 1000;
 // What is live comes first: a catch-up goes on only while no more than this waits on the link.
 constexpr size_t kRoom = 4 << 20;
 constexpr std::chrono::seconds kPatience{10};
+
+prometheus::Counter& CatchUpsCounter(bool complete) {
+  static auto& family = CounterFamily("im_chat_catch_ups_total", "Catch-ups of gateways.");
+  static auto& of_complete = family.Add({{"result", "complete"}});
+  static auto& of_incomplete = family.Add({{"result", "incomplete"}});
+  return complete ? of_complete : of_incomplete;
+}
+prometheus::Counter& EntriesCounter() {
+  static auto& counter =
+      CounterFamily("im_chat_catch_up_entries_total", "Entries published again.").Add({});
+  return counter;
+}
 
 absl::Status WaitForRoom(bus::Link* link) {
   if (link->WaitForRoom(kRoom, kPatience)) return absl::OkStatus();
@@ -41,6 +54,7 @@ void Send(bus::Link* link, const StaysByConversation& stays, const Entry& entry)
   publication->set_event(SerializeEntryEvent(entry));
   publication->set_conversation_id(entry.conversation_id);
   publication->set_seq(entry.seq);
+  EntriesCounter().Increment();
   link->Send(std::move(item));
 }
 
@@ -119,6 +133,7 @@ void CatchUps::Run(const std::shared_ptr<bus::Link>& link) {
       }
     }
     const absl::Status status = Publish(link.get(), wanted.since);
+    CatchUpsCounter(status.ok()).Increment();
     if (!status.ok()) {
       Log(LogLevel::kWarning, "catch_up_incomplete",
           {{"gateway", link->gateway_id()}, {"status", Describe(status)}});

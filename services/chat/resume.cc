@@ -6,6 +6,7 @@
 
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/base/metrics.h"
 #include "common/rpc/status.h"
 
 namespace im::chat {
@@ -17,6 +18,24 @@ using internal::v1::ServiceItem;
 constexpr int64_t kMostEntriesAQuery = 2000;
 // Records of the own log that one query reads, of up to 2 KB each.
 constexpr int kMostRecordsAQuery = 100;
+
+prometheus::Counter& ResumesCounter(bool done) {
+  static auto& family = CounterFamily("im_chat_resumes_total", "Resumes that ended.");
+  static auto& of_done = family.Add({{"result", "done"}});
+  static auto& of_failed = family.Add({{"result", "failed"}});
+  return done ? of_done : of_failed;
+}
+prometheus::Counter& EventsCounter() {
+  static auto& counter =
+      CounterFamily("im_chat_resume_events_total", "Events sent by resumes.").Add({});
+  return counter;
+}
+prometheus::Histogram& PageSeconds() {
+  static auto& histogram =
+      HistogramFamily("im_chat_resume_page_seconds", "Time to read a page of a resume.")
+          .Add({}, LatencyBuckets());
+  return histogram;
+}
 
 // Something to send, and how far that is done.
 struct Todo {
@@ -275,6 +294,7 @@ void ResumePasses::Run(const std::shared_ptr<Pass>& pass) {
     MutexLock lock(&pass->sending);
     if (pass->cancelled) return;
   }
+  const auto started = std::chrono::steady_clock::now();
   if (!pass->compared) {
     const absl::Status status = Compare(pass.get());
     if (!status.ok()) return Finish(pass, status);
@@ -283,6 +303,9 @@ void ResumePasses::Run(const std::shared_ptr<Pass>& pass) {
   absl::Status status = AddConversations(pass.get(), &page);
   if (status.ok()) status = AddOwnLog(pass.get(), &page);
   if (!status.ok()) return Finish(pass, status);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started;
+  PageSeconds().Observe(elapsed.count());
+  EventsCounter().Increment(static_cast<double>(page.items()->size()));
   const bool done = pass->own_log_done;
   {
     MutexLock lock(&pass->sending);
@@ -396,6 +419,7 @@ void ResumePasses::Finish(const std::shared_ptr<Pass>& pass, const absl::Status&
   auto* const end = item.mutable_resume_end();
   end->set_session(pass->session);
   end->set_own_log_position(pass->own_log_position);
+  ResumesCounter(status.ok()).Increment();
   if (!status.ok()) {
     *end->mutable_failure() = rpc::ToFailure(status);
     Log(LogLevel::kWarning, "resume_failed", {{"user", pass->user}, {"status", Describe(status)}});

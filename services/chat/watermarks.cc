@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/base/metrics.h"
 
 namespace im::chat {
 namespace {
@@ -26,6 +27,19 @@ constexpr char kAcknowledge[] =
     "SELECT conversation_id, user_id, read_seq, delivered_seq, present, "
     "       array_to_string(audience, ',') "
     "FROM chat.acknowledge($1::bigint[], $2::bigint[], $3::bigint[])";
+
+auto& MarksFamily() {
+  static auto& family = CounterFamily("im_chat_marks_total", "Marks that rose.");
+  return family;
+}
+prometheus::Counter& ReadCounter() {
+  static auto& counter = MarksFamily().Add({{"kind", "read"}});
+  return counter;
+}
+prometheus::Counter& DeliveredCounter() {
+  static auto& counter = MarksFamily().Add({{"kind", "delivered"}});
+  return counter;
+}
 
 std::vector<int64_t> ReadAudience(const pqxx::field& field) {
   std::vector<int64_t> audience;
@@ -79,6 +93,7 @@ absl::StatusOr<ReadMark> Watermarks::MarkRead(int64_t user, int64_t conversation
       });
   IM_RETURN_IF_ERROR(outcome.status());
   if (outcome->log_position > 0) {
+    ReadCounter().Increment();
     v1::OwnRecord record;
     record.set_position(outcome->log_position);
     record.mutable_read_mark()->set_conversation_id(conversation);
@@ -154,6 +169,7 @@ absl::Status Watermarks::FlushBatch(const std::vector<std::pair<Key, int64_t>>& 
         [](const std::pair<Key, int64_t>& one, const Key& wanted) { return one.first < wanted; });
     Acknowledge(key.second, key.first, item->second);
   }
+  DeliveredCounter().Increment(static_cast<double>(risen.size()));
   for (const auto& [conversation, watermark] : risen) {
     Tell(audiences[conversation], conversation, watermark, "delivered");
   }
