@@ -6,17 +6,10 @@
 
 #include "absl/status/statusor.h"
 #include "common/pg/pool.h"
+#include "services/chat/have.h"
 #include "services/chat/history.h"
 
 namespace im::chat {
-
-// What a device has of a conversation; see im.chat.v1.HaveConversation.
-struct HaveConversation {
-  int64_t id = 0;
-  int64_t seq = 0;
-  int64_t peer_read_seq = 0;
-  int64_t peer_delivered_seq = 0;
-};
 
 // A conversation of which a device lacks something.
 struct Difference {

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/rpc/status.h"
+#include "services/chat/have.h"
 
 namespace im::chat {
 namespace {
@@ -45,53 +46,14 @@ struct Todo {
   int64_t end = 0;
 };
 
-// What a conversation lacks.
-struct Missing {
-  // In the order to be sent: gaps, then entries.
-  std::vector<SeqRange> gaps;
-  std::vector<SeqRange> entries;
-};
-
-Missing FindMissing(const Todo& todo, const ConversationView& view, const ResumeOptions& options) {
+Missing MissingOf(const Todo& todo, const ConversationView& view, const ResumeOptions& options) {
   const int64_t have = todo.difference.have.seq;
-  const std::vector<SeqRange> visible = VisibleRanges(view.stays, view.last_seq);
-  // What was announced is being sent; what has come since then came live, too.
-  if (todo.announced) return {{}, Clip(visible, have + 1, todo.end)};
-  Missing missing;
-  missing.entries = Clip(visible, have + 1, view.last_seq);
-  const int64_t count = CountEntries(missing.entries);
-  if (count > (todo.difference.listed ? options.most_missing : options.newest)) {
-    missing.gaps = Oldest(missing.entries, count - options.newest);
-    missing.entries = Newest(missing.entries, options.newest);
+  if (!todo.announced) {
+    return FindMissing(have, view, todo.difference.listed ? options.most_missing : options.newest,
+                       options.newest);
   }
-  // Stays so long ago that the view leaves them out: one gap for all of them.
-  const std::vector<SeqRange>& first = missing.gaps.empty() ? missing.entries : missing.gaps;
-  int64_t omitted_end = view.omitted_end_seq;
-  if (!first.empty()) omitted_end = std::min(omitted_end, first.front().from - 1);
-  if (omitted_end > have) {
-    missing.gaps.insert(missing.gaps.begin(), SeqRange{have + 1, omitted_end});
-  }
-  return missing;
-}
-
-std::vector<HaveConversation> ReadHave(const v1::Have& have) {
-  std::vector<HaveConversation> conversations;
-  conversations.reserve(have.conversations_size());
-  for (const v1::HaveConversation& one : have.conversations()) {
-    conversations.push_back({one.conversation_id(), std::max<int64_t>(one.seq(), 0),
-                             one.peer_read_seq(), one.peer_delivered_seq()});
-  }
-  // Of a conversation that is named twice, the least counts.
-  std::sort(conversations.begin(), conversations.end(),
-            [](const HaveConversation& a, const HaveConversation& b) {
-              return std::pair(a.id, a.seq) < std::pair(b.id, b.seq);
-            });
-  conversations.erase(std::unique(conversations.begin(), conversations.end(),
-                                  [](const HaveConversation& a, const HaveConversation& b) {
-                                    return a.id == b.id;
-                                  }),
-                      conversations.end());
-  return conversations;
+  // The rest of what was announced; what has come since then came live, too.
+  return {{}, Clip(VisibleRanges(view.stays, view.last_seq), have + 1, todo.end)};
 }
 
 }  // namespace
@@ -370,7 +332,7 @@ absl::Status ResumePasses::AddConversations(Pass* pass, Page* page) {
     const Todo& todo = pass->todos[pass->next + missing.size()];
     Missing& one = missing.emplace_back();
     if (views.count(id) == 0 || !todo.difference.entries) continue;
-    one = FindMissing(todo, *views[id], options_);
+    one = MissingOf(todo, *views[id], options_);
     for (const SeqRange& seqs : one.entries) ranges.push_back({id, seqs});
     planned += CountEntries(one.entries);
   }
