@@ -1,8 +1,8 @@
 -- Accounts, devices, tokens and keys of im-auth. No other service reads these tables.
 --
 -- Each function is one mutation: it is called as one autocommit statement, so that a process that
--- is stopped in the middle holds no lock. Where several rows are locked, the account's comes before
--- its devices'. Times come from the caller, who has a clock that tests can set; only ended_at is
+-- is stopped in the middle holds no lock. Where several rows are locked, the account's comes first,
+-- then its failures', then its devices'. Times come from the caller, who has a clock that tests can set; only ended_at is
 -- this database's own, since im-auth's instances find new revocations by it.
 
 CREATE SCHEMA auth;
@@ -198,11 +198,16 @@ BEGIN
   END IF;
 END $$;
 
--- Ends the devices of an account but p_keep (0: all) and returns those that were logged in.
+-- Ends the devices of an account but p_keep (0: all) and returns those that this ended. Locked in
+-- the order of their ids, so that two who do it at once wait for each other and no more.
 CREATE FUNCTION auth.end_devices(p_user_id bigint, p_keep bigint)
 RETURNS TABLE (device_id bigint, expires_at timestamptz) LANGUAGE sql AS $$
+  WITH locked AS MATERIALIZED (
+    SELECT l.device_id FROM auth.devices l
+      WHERE l.user_id = p_user_id AND l.device_id <> p_keep AND l.ended_at IS NULL
+      ORDER BY l.device_id FOR NO KEY UPDATE)
   UPDATE auth.devices d SET ended_at = clock_timestamp()
-    WHERE d.user_id = p_user_id AND d.device_id <> p_keep AND d.ended_at IS NULL
+    FROM locked WHERE d.device_id = locked.device_id AND d.ended_at IS NULL
     RETURNING d.device_id, d.refresh_expires_at
 $$;
 
@@ -253,9 +258,12 @@ END $$;
 CREATE FUNCTION auth.unlock_account(p_user_name text, p_name_hash bytea) RETURNS int
 LANGUAGE plpgsql AS $$
 BEGIN
-  DELETE FROM auth.login_failures WHERE name_hash = p_name_hash;
   UPDATE auth.accounts SET locked_at = NULL WHERE user_name = p_user_name;
-  RETURN CASE WHEN FOUND THEN 0 END;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  DELETE FROM auth.login_failures WHERE name_hash = p_name_hash;
+  RETURN 0;
 END $$;
 
 CREATE FUNCTION auth.reset_password(p_user_name text, p_name_hash bytea, p_new_hash text)
