@@ -17,6 +17,10 @@ using internal::v1::ServiceItem;
 
 // Entries that one query looks at. What does not fit the page is looked at again for the next one.
 constexpr int64_t kMostEntriesAQuery = 2000;
+// Pages of many devices at once must not fill the link, which would cut it: they wait while more
+// than this waits on it, and are given up when that takes too long.
+constexpr size_t kRoom = 16 << 20;
+constexpr std::chrono::seconds kPatience{1};
 // Records of the own log that one query reads, of up to 2 KB each.
 constexpr int kMostRecordsAQuery = 100;
 
@@ -255,6 +259,9 @@ void ResumePasses::Run(const std::shared_ptr<Pass>& pass) {
   {
     MutexLock lock(&pass->sending);
     if (pass->cancelled) return;
+  }
+  if (!pass->link->WaitForRoom(kRoom, kPatience)) {
+    return Finish(pass, Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)}));
   }
   const auto started = std::chrono::steady_clock::now();
   if (!pass->compared) {

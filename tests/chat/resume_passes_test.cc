@@ -231,6 +231,51 @@ TEST_F(ResumePassesTest, TwoThousandConversations) {
   EXPECT_LT(one, 100);
 }
 
+// Many devices at once, and a gateway that does not read for a while: what they are sent would be
+// more than the link's queue takes, which would cut the link.
+TEST_F(ResumePassesTest, ManyAtOnceLeaveTheLinkUp) {
+  MakePasses({.page_bytes = 2 << 20});
+  const int64_t group = chat_.Group(kAlice, {kBob});
+  chat_.Say(group, kBob, std::string(16000, 'x'), 150);
+  constexpr uint64_t kSessions = 60;
+  for (uint64_t session = 1; session <= kSessions; ++session) {
+    if (session > 2) gateway_->Open(session, kAlice);
+  }
+  gateway_->Hold(true);
+  for (uint64_t session = 1; session <= kSessions; ++session) {
+    gateway_->Have(session, Have({{group, 1}}));
+  }
+  const auto link = links_.server.Links().at(0);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (link->WaitForRoom(16 << 20, std::chrono::milliseconds(0)) &&
+         std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  gateway_->Hold(false);
+  uint64_t ended = 0;
+  std::map<uint64_t, int> entries;
+  while (ended < kSessions) {
+    const auto item = gateway_->Next();
+    ASSERT_TRUE(item.has_value()) << "the link was cut";
+    if (item->has_delivery()) {
+      v1::Event event;
+      ASSERT_TRUE(event.ParseFromString(item->delivery().event()));
+      if (event.has_entry()) ++entries[item->delivery().session()];
+    } else if (item->has_resume_page_end()) {
+      gateway_->More(item->resume_page_end().session());
+    } else {
+      ++ended;
+      const internal::v1::ResumeEnd& end = item->resume_end();
+      if (end.has_failure()) {
+        EXPECT_EQ(end.failure().reason(), "OVERLOADED");
+      } else {
+        EXPECT_EQ(entries[end.session()], 150);
+      }
+    }
+  }
+  EXPECT_EQ(links_.server.Links().size(), 1u);
+}
+
 TEST_F(ResumePassesTest, ANewHaveReplacesAPass) {
   MakePasses({.page_conversations = 1});
   const int64_t first = chat_.Group(kAlice, {kBob});
