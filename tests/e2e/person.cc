@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <set>
 
 #include "common/base/random.h"
 
@@ -68,8 +69,23 @@ void Device::OnTyping(const chat::v1::TypingChanged& changed) {
 }
 void Device::OnPresence(const presence::v1::Event& event) {
   Note([&] {
-    for (const auto& presence : event.presences()) presences.push_back(presence);
+    if (event.complete()) {
+      std::set<int64_t> listed;
+      for (const auto& presence : event.presences()) listed.insert(presence.user_id());
+      for (const auto& [user, status] : std::map(screen)) {
+        if (listed.count(user) == 0) Show(user, presence::v1::STATUS_OFFLINE);
+      }
+    }
+    for (const auto& presence : event.presences()) {
+      presences.push_back(presence);
+      Show(presence.user_id(), presence.status());
+    }
   });
+}
+void Device::Show(int64_t user, presence::v1::Status status) {
+  const auto shown = screen.try_emplace(user, presence::v1::STATUS_OFFLINE).first;
+  if (status == presence::v1::STATUS_OFFLINE && shown->second != status) ++went_offline;
+  shown->second = status;
 }
 void Device::OnForgotten() {
   Note([&] { ++forgotten; });

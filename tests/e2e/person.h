@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -47,6 +48,9 @@ class Device : public client::Observer {
   std::vector<chat::v1::WatermarkChanged> watermarks;
   std::vector<chat::v1::TypingChanged> typings;
   std::vector<presence::v1::Presence> presences;
+  // What it shows of others now, and how often somebody who was not became OFFLINE.
+  std::map<int64_t, presence::v1::Status> screen;
+  int went_offline = 0;
   client::ConnectionState state = client::ConnectionState::kConnecting;
   absl::Status why;
   int forgotten = 0;
@@ -62,6 +66,7 @@ class Device : public client::Observer {
   void OnForgotten() override;
   template <typename F>
   void Note(F change);
+  void Show(int64_t user, presence::v1::Status status);
 
   std::mutex mu_;
   std::condition_variable changed_;
