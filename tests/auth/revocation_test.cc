@@ -1,6 +1,7 @@
 // Ended devices reach every process within a second, also from another instance and from the
 // operator; what im-auth does without its database.
 #include <pqxx/pqxx>
+#include <thread>
 
 #include "common/base/mutex.h"
 #include "common/token/watcher.h"
@@ -204,6 +205,26 @@ TEST_F(RevocationTest, OneInstanceOfTwoIsEnough) {
   EXPECT_TRUE(service.Verify(alice.access_token()).ok());
   ASSERT_TRUE(client().LogOut(alice.access_token()).ok());
   EXPECT_LT(service.HearsOf(alice.device_id()), seconds(1));
+}
+
+// The operator may put a key in force at once, as after a leak.
+TEST_F(RevocationTest, AKeyThatWasNotAnnouncedIsFetchedWhenATokenNamesIt) {
+  const v1::Tokens before = Registered("alice");
+  Service service({address()});
+  ASSERT_TRUE(service.Verify(before.access_token()).ok());
+  const token::KeyPair pair = token::GenerateKeyPair();
+  database_.Exec("INSERT INTO auth.signing_keys VALUES ('" + pair.id + "', '" + pair.private_pem +
+                 "', '" + pair.jwk + "', now())");
+  Restart();
+  AwaitReady(client());
+  const v1::Tokens after = LoggedIn("alice");
+  EXPECT_THAT(service.Verify(after.access_token()), FailsWith(Reason::TOKEN_INVALID));
+  const auto deadline = steady_clock::now() + seconds(20);
+  while (!service.Verify(after.access_token()).ok() && steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(service.Verify(after.access_token()).ok());
+  EXPECT_TRUE(service.Verify(before.access_token()).ok());
 }
 
 TEST_F(RevocationTest, StreamsEndWithAReasonAtShutdown) {
