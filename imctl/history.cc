@@ -25,12 +25,12 @@ void AddHistory(CLI::App& app, Run* run) {
                                  "imctl --json history Operators --after 0 --limit 100000");
   command->add_option("WHO", options->who, "A user name, a group's title, or group:ID")->required();
   auto* before = command->add_option("--before", options->before, "Entries before this number")
-                     ->check(CLI::PositiveNumber);
+                     ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
   auto* after = command->add_option("--after", options->after, "Entries after this number")
-                    ->check(CLI::NonNegativeNumber)
+                    ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}))
                     ->excludes(before);
   command->add_option("--limit", options->limit, "At most this many (50)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
   command->callback([=] {
     const bool forward = after->count() > 0;
     *run = [options, forward](Context& context) -> absl::Status {

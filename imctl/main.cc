@@ -2,22 +2,10 @@
 #include <clocale>
 #include <iostream>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "common/base/log.h"
 #include "imctl/commands.h"
 
 namespace im::imctl {
-
-CLI::App* AddCommand(CLI::App& app, const std::string& name, const std::string& purpose,
-                     const std::string& examples) {
-  CLI::App* command = app.add_subcommand(name, purpose);
-  command->footer("\nExample:\n  " + absl::StrReplaceAll(examples, {{"\n", "\n  "}}));
-  // --json and the like may stand behind the command, too.
-  command->fallthrough();
-  return command;
-}
-
 namespace {
 
 // Positionals are told apart by name; their type says nothing.
@@ -81,11 +69,13 @@ int Main(int argc, char** argv) {
   AddContacts(app, &run);
   AddSettings(app, &run);
   AddChats(app, &run);
+  AddChat(app, &run);
   AddSend(app, &run);
   AddHistory(app, &run);
   AddRead(app, &run);
   AddGroup(app, &run);
   AddPresence(app, &run);
+  AddListen(app, &run);
   AddHealth(app, &run);
   AddCompletion(app, &run);
   NamePositionals(app);

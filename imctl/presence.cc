@@ -5,6 +5,7 @@
 #include "imctl/describe.h"
 #include "imctl/output.h"
 #include "imctl/people.h"
+#include "imctl/statuses.h"
 
 namespace im::imctl {
 
@@ -80,14 +81,11 @@ void AddPresence(CLI::App& app, Run* run) {
                  "imctl presence set away");
   set->add_option("STATUS", *status, "online, away, busy or invisible")
       ->required()
-      ->check(CLI::IsMember({"online", "away", "busy", "invisible"}));
+      ->check(IsStatus());
   set->callback([=] {
     *run = [status](Context& context) -> absl::Status {
       presence::v1::SetStatusRequest request;
-      request.set_status(*status == "online" ? presence::v1::STATUS_ONLINE
-                         : *status == "away" ? presence::v1::STATUS_AWAY
-                         : *status == "busy" ? presence::v1::STATUS_BUSY
-                                             : presence::v1::STATUS_INVISIBLE);
+      request.set_status(StatusOf(*status));
       const auto response = context.Call(&PresenceService::Stub::SetStatus, request);
       if (ReasonOf(response.status()) == Reason::NOT_CONNECTED) {
         return Error(Reason::NOT_CONNECTED,

@@ -17,7 +17,7 @@ void AddRead(CLI::App& app, Run* run) {
                                  "imctl read Operators --up-to 120");
   command->add_option("WHO", options->who, "A user name, a group's title, or group:ID")->required();
   command->add_option("--up-to", options->seq, "Up to this number (all)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
   command->callback([=] {
     *run = [options](Context& context) -> absl::Status {
       People people(&context);

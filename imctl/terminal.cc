@@ -37,7 +37,7 @@ Terminal::~Terminal() {
 void Terminal::Resized() {
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) width_ = size.ws_col;
-  Write(Erase() + Draw());
+  Redraw("");
 }
 
 std::string Terminal::Erase() {
@@ -59,12 +59,19 @@ std::string Terminal::Draw() {
   return out;
 }
 
-void Terminal::Print(const std::string& text) { Write(Erase() + text + "\n" + Draw()); }
+void Terminal::Print(const std::string& text) { Redraw(text + "\n"); }
+
+void Terminal::Redraw(const std::string& above) {
+  std::string out = Erase();
+  out += above;
+  out += Draw();
+  Write(out);
+}
 
 void Terminal::SetBottom(std::vector<std::string> lines, int cursor_column) {
   bottom_ = std::move(lines);
   cursor_column_ = cursor_column;
-  Write(Erase() + Draw());
+  Redraw("");
 }
 
 void Terminal::ClearBottom() {

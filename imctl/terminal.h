@@ -32,6 +32,7 @@ class Terminal {
   void ClearBottom();
 
  private:
+  void Redraw(const std::string& above);
   std::string Erase();
   std::string Draw();
   static void Write(const std::string& text);

@@ -1,0 +1,310 @@
+// imctl as people and scripts run it, against real processes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+#include <thread>
+
+#include "tests/e2e/pty_program.h"
+#include "tests/support/stack.h"
+
+namespace im::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kPassword[] = "seven dwarfs and a whale";
+
+class ImctlTest : public ::testing::Test {
+ protected:
+  ImctlTest() { home_ = stack_.folder() + "/home"; }
+
+  std::vector<std::string> Environment() const {
+    return {"IMCTL_HOME=" + home_, "IMCTL_SERVER=" + stack_.address(), "TERM=xterm",
+            "LC_ALL=C.UTF-8"};
+  }
+  static std::vector<std::string> Command(const std::string& who, std::vector<std::string> words) {
+    words.insert(words.begin(), {IM_BINARY_DIR "/bin/imctl", "--profile", who});
+    return words;
+  }
+  Outcome Run(const std::string& who, std::vector<std::string> words,
+              const std::string& input = {}) {
+    return RunProgram(Command(who, std::move(words)), input, Environment());
+  }
+  // Must succeed; returns what it printed.
+  std::string Do(const std::string& who, std::vector<std::string> words,
+                 const std::string& input = {}) {
+    const std::string name = words[0];
+    const Outcome outcome = Run(who, std::move(words), input);
+    EXPECT_EQ(outcome.status, 0) << who << " " << name << ": " << outcome.err << outcome.out;
+    return outcome.out;
+  }
+  void Register(const std::string& who) {
+    Do(who, {"register", who, "--password-stdin"}, std::string(kPassword) + "\n");
+  }
+  void Befriend(const std::string& one, const std::string& other) {
+    Do(one, {"contacts", "request", other});
+    Do(other, {"contacts", "accept", one});
+  }
+
+  Stack stack_;
+  std::string home_;
+};
+
+TEST_F(ImctlTest, PeopleMeetAndTalk) {
+  Register("ann");
+  Register("bob");
+  EXPECT_THAT(Do("ann", {"contacts", "request", "bob", "--greeting", "from work"}),
+              HasSubstr("request sent"));
+  EXPECT_THAT(Do("bob", {"contacts"}),
+              AllOf(HasSubstr("ann"), HasSubstr("request received"), HasSubstr("from work")));
+  Do("bob", {"contacts", "accept", "ann"});
+  EXPECT_THAT(Do("ann", {"send", "bob", "hello", "there"}), HasSubstr("as number 1."));
+  EXPECT_THAT(Do("bob", {"chats"}), AllOf(HasSubstr("ann"), HasSubstr("hello there")));
+  EXPECT_THAT(Do("bob", {"history", "ann"}), HasSubstr("ann: hello there"));
+  EXPECT_THAT(Do("bob", {"read", "ann"}), HasSubstr("Read up to 1; 0 left."));
+  EXPECT_THAT(Do("bob", {"chats", "--unread"}), HasSubstr("Nothing to read."));
+  EXPECT_THAT(Do("ann", {"contacts", "search", "bo"}), HasSubstr("bob"));
+  EXPECT_THAT(Do("ann", {"presence"}), HasSubstr("bob   offline"));
+  Do("bob", {"contacts", "block", "ann"});
+  EXPECT_THAT(Do("bob", {"contacts", "blocked"}), HasSubstr("ann"));
+  const Outcome refused = Run("ann", {"send", "bob", "are you there?"});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("[RECIPIENT_REFUSES]"));
+}
+
+TEST_F(ImctlTest, TextsAreExactForProgramsAndHarmlessForPeople) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  const std::string text = "\x1b[2Jtwo\nlines \xe2\x80\xae\t\"q\" \\ 日本 \x7f\n";
+  Do("ann", {"send", "bob"}, text);
+  const std::string shown = Do("bob", {"history", "ann"});
+  EXPECT_THAT(shown, HasSubstr("\\x1b[2Jtwo\n"));
+  EXPECT_THAT(shown, HasSubstr("\\u202e"));
+  EXPECT_EQ(shown.find('\x1b'), std::string::npos);
+  EXPECT_EQ(shown.find("\nlines"), std::string::npos) << "a line of theirs stands at our margin";
+  const std::string json = Do("bob", {"--json", "history", "ann"});
+  EXPECT_THAT(json, HasSubstr("\"body\":\"\\u001b[2Jtwo\\nlines "));
+  EXPECT_THAT(json, HasSubstr("\"sender_user_name\":\"ann\""));
+  EXPECT_EQ(std::count(json.begin(), json.end(), '\n'), 1);
+}
+
+TEST_F(ImctlTest, ASendThatIsRepeatedIsStoredOnce) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  const std::vector<std::string> send = {"send", "bob", "once", "--request-id",
+                                         "000102030405060708090a0b0c0d0e0f"};
+  EXPECT_EQ(Do("ann", send), Do("ann", send));
+  const Outcome other =
+      Run("ann", {"send", "bob", "other", "--request-id", "000102030405060708090a0b0c0d0e0f"});
+  EXPECT_EQ(other.status, 1);
+  EXPECT_THAT(other.err, HasSubstr("[REQUEST_ID_REUSED]"));
+}
+
+TEST_F(ImctlTest, ExitCodesTellFailuresApart) {
+  EXPECT_EQ(Run("ann", {"chats"}).status, 3);
+  EXPECT_EQ(Run("ann", {"nonsense"}).status, 2);
+  EXPECT_EQ(Run("ann", {"send"}).status, 2);
+  EXPECT_EQ(Run("../ann", {"chats"}).status, 2);
+  Register("ann");
+  EXPECT_EQ(Run("ann", {"send", "nobody-here", "hi"}).status, 1);
+  EXPECT_EQ(Run("ann", {"send", "ann"}, "\xff").status, 1);
+  const Outcome again = Run("ann", {"register", "bob", "--password-stdin"}, "x\n");
+  EXPECT_EQ(again.status, 2);
+  EXPECT_THAT(again.err, HasSubstr("logged in as ann"));
+  const Outcome wrong = Run("other", {"login", "ann", "--password-stdin"}, "not this one\n");
+  EXPECT_EQ(wrong.status, 3);
+  EXPECT_THAT(wrong.err, HasSubstr("[WRONG_CREDENTIALS]"));
+  const Outcome weak = Run("other", {"register", "carol", "--password-stdin"}, "carol123\n");
+  EXPECT_EQ(weak.status, 1);
+  EXPECT_THAT(weak.err, AllOf(HasSubstr("[PASSWORD_REFUSED]"), HasSubstr("password: ")));
+  EXPECT_EQ(Run("ann", {"--server", "127.0.0.1:1", "chats"}).status, 4);
+  EXPECT_EQ(Run("ann", {"--ca", "/nonexistent", "chats"}).status, 2);
+  const Outcome json = Run("none", {"--json", "chats"});
+  EXPECT_THAT(json.err, HasSubstr("{\"error\":{"));
+}
+
+TEST_F(ImctlTest, DevicesAndPasswords) {
+  Register("ann");
+  Do("phone", {"login", "ann", "--password-stdin", "--device-name", "Ann's phone"},
+     std::string(kPassword) + "\n");
+  EXPECT_THAT(Do("ann", {"devices"}), AllOf(HasSubstr("Ann's phone"), HasSubstr("this one")));
+  Do("ann", {"passwd", "--password-stdin"}, std::string(kPassword) + "\nanother long password\n");
+  EXPECT_EQ(Run("phone", {"whoami"}).status, 3);
+  Do("phone", {"logout"});
+  Do("phone", {"login", "ann", "--password-stdin"}, "another long password\n");
+  EXPECT_THAT(Do("phone", {"devices", "revoke", "--others"}), HasSubstr("1 logged out."));
+  EXPECT_EQ(Run("ann", {"whoami"}).status, 3);
+  EXPECT_THAT(Do("phone", {"profile", "set", "--display-name", "Ann B."}), HasSubstr("Ann B."));
+  EXPECT_THAT(Do("phone", {"lookup", "ANN"}), HasSubstr("Ann B."));
+  Do("phone", {"logout"});
+  EXPECT_EQ(Run("phone", {"whoami"}).status, 3);
+}
+
+TEST_F(ImctlTest, Groups) {
+  for (const char* who : {"ann", "bob", "carol"}) Register(who);
+  Befriend("ann", "bob");
+  EXPECT_THAT(Do("ann", {"group", "create", "team", "bob"}), HasSubstr("2 members"));
+  const Outcome stranger = Run("ann", {"group", "add", "team", "carol"});
+  EXPECT_EQ(stranger.status, 1);
+  EXPECT_THAT(stranger.err, AllOf(HasSubstr("carol"), HasSubstr("[MEMBER_REFUSED]")));
+  Do("carol", {"settings", "set", "--reachable-by", "anyone"});
+  EXPECT_THAT(Do("ann", {"group", "add", "team", "carol"}), HasSubstr("* ann added carol"));
+  Do("carol", {"send", "team", "hi", "all"});
+  EXPECT_THAT(Do("bob", {"history", "team"}),
+              AllOf(HasSubstr("* ann added carol"), HasSubstr("carol: hi all")));
+  EXPECT_THAT(Do("bob", {"group", "members", "team"}),
+              AllOf(HasSubstr("founder"), HasSubstr("carol")));
+  EXPECT_THAT(Do("bob", {"group", "watermarks", "team"}), HasSubstr("carol"));
+  Do("bob", {"group", "leave", "team"});
+  EXPECT_EQ(Run("bob", {"send", "team", "still here?"}).status, 1);
+  EXPECT_THAT(Do("bob", {"group", "return", "team"}), HasSubstr("* bob came back"));
+  Do("ann", {"group", "remove", "team", "carol"});
+  EXPECT_EQ(Run("carol", {"group", "return", "team"}).status, 1);
+  Do("bob", {"group", "rename", "team", "the team"});
+  EXPECT_THAT(Do("ann", {"chats"}), HasSubstr("the team"));
+  Do("ann", {"group", "create", "the team"});
+  const Outcome which = Run("ann", {"send", "the team", "who?"});
+  EXPECT_EQ(which.status, 2);
+  EXPECT_THAT(which.err, HasSubstr("group:"));
+}
+
+TEST_F(ImctlTest, ManyProcessesShareOneRefresh) {
+  Register("ann");
+  // As if the access token were about to expire.
+  const std::string path = home_ + "/ann/account.json";
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  std::ofstream(path) << std::regex_replace(text.str(),
+                                            std::regex("\"access_expires_at\":\"[^\"]*\""),
+                                            "\"access_expires_at\":\"2020-01-01T00:00:00Z\"");
+  std::vector<std::thread> processes;
+  std::vector<int> codes(6, -1);
+  for (size_t i = 0; i < codes.size(); ++i) {
+    processes.emplace_back([&, i] { codes[i] = Run("ann", {"whoami"}).status; });
+  }
+  for (auto& process : processes) process.join();
+  EXPECT_THAT(codes, ::testing::Each(0));
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM auth.devices"), "1");
+  Do("ann", {"whoami"});
+}
+
+TEST_F(ImctlTest, ListenGoesOnWhereItEnded) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  Do("bob", {"listen", "--once"});
+  Do("ann", {"send", "bob", "one"});
+  EXPECT_THAT(Do("bob", {"listen", "--once"}), HasSubstr("[ann] ann: one"));
+  Do("ann", {"send", "bob", "two"});
+  EXPECT_THAT(Do("bob", {"listen", "--once"}),
+              AllOf(HasSubstr("[ann] ann: two"), Not(HasSubstr("ann: one"))));
+  EXPECT_THAT(Do("bob", {"--json", "listen", "--once"}), Not(HasSubstr("\"event\":\"entry\"")));
+}
+
+TEST_F(ImctlTest, ListenComesBack) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  PtyProgram bob(Command("bob", {"listen"}), Environment());
+  ASSERT_TRUE(bob.Sees("# connected"));
+  Do("ann", {"send", "bob", "one"});
+  ASSERT_TRUE(bob.Sees("ann: one"));
+  stack_.Kill("gateway");
+  ASSERT_TRUE(bob.Sees("# not connected"));
+  stack_.Start("gateway");
+  Do("ann", {"send", "bob", "two"});
+  ASSERT_TRUE(bob.Sees("ann: two"));
+  bob.Type("\x03");
+  EXPECT_EQ(bob.Ends(), 0);
+  EXPECT_THAT(Do("bob", {"listen", "--once"}), Not(HasSubstr("ann: two")));
+}
+
+TEST_F(ImctlTest, ChatOnATerminal) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  Do("bob", {"send", "ann", "are you there?"});
+  PtyProgram ann(Command("ann", {"chat", "bob"}), Environment());
+  ASSERT_TRUE(ann.Sees("bob: are you there?"));
+  PtyProgram bob(Command("bob", {"chat", "ann"}), Environment());
+  ASSERT_TRUE(bob.Sees("bob: are you there?"));
+  ASSERT_TRUE(ann.Sees("bob is online"));
+  ann.Type("yez\x7fs");
+  ASSERT_TRUE(bob.Sees("ann is typing"));
+  ann.Type("\r");
+  ASSERT_TRUE(bob.Sees("ann: yes"));
+  ASSERT_TRUE(bob.Sees("\a"));
+  ASSERT_TRUE(ann.Sees("ann: yes"));
+  ASSERT_TRUE(ann.Sees("read"));
+  bob.Type("good\r");
+  ASSERT_TRUE(ann.Sees("bob: good"));
+  ann.Type("\x04");
+  EXPECT_EQ(ann.Ends(), 0);
+  bob.Type("\x03");
+  EXPECT_EQ(bob.Ends(), 0);
+}
+
+TEST_F(ImctlTest, ChatSendsAgainWhatWasNotAnswered) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  PtyProgram ann(Command("ann", {"chat", "bob"}), Environment());
+  ann.Type("before\r");
+  ASSERT_TRUE(ann.Sees("ann: before"));
+  stack_.Kill("chat");
+  ann.Type("one\rtwo\r");
+  ASSERT_TRUE(ann.Sees("(sending) one"));
+  stack_.Kill("gateway");
+  ASSERT_TRUE(ann.Sees("not connected"));
+  stack_.Start("chat");
+  stack_.Start("gateway");
+  ASSERT_TRUE(ann.Sees("ann: one"));
+  ASSERT_TRUE(ann.Sees("ann: two"));
+  ann.Type("\x04");
+  EXPECT_EQ(ann.Ends(), 0);
+  const std::string history = Do("bob", {"history", "ann"});
+  EXPECT_THAT(history, ::testing::ContainsRegex("before(.|\n)*one(.|\n)*two"));
+  EXPECT_EQ(std::count(history.begin(), history.end(), '\n'), 3);
+}
+
+TEST_F(ImctlTest, ChatInAPipe) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  Do("ann", {"chat", "bob"}, "one\ntwo\nthree");
+  EXPECT_THAT(Do("bob", {"history", "ann"}),
+              ::testing::ContainsRegex("ann: one(.|\n)*ann: two(.|\n)*ann: three"));
+  Do("bob", {"contacts", "block", "ann"});
+  const Outcome refused = Run("ann", {"chat", "bob"}, "four\n");
+  EXPECT_EQ(refused.status, 1);
+}
+
+TEST_F(ImctlTest, ARevokedDeviceIsTold) {
+  Register("ann");
+  Do("phone", {"login", "ann", "--password-stdin"}, std::string(kPassword) + "\n");
+  PtyProgram phone(Command("phone", {"listen"}), Environment());
+  ASSERT_TRUE(phone.Sees("# connected"));
+  Do("ann", {"devices", "revoke", "--others"});
+  ASSERT_TRUE(phone.Sees("[DEVICE_REVOKED]"));
+  EXPECT_EQ(phone.Ends(), 3);
+}
+
+TEST_F(ImctlTest, Health) {
+  EXPECT_THAT(Do("ann", {"health", stack_.address()}), HasSubstr("serving"));
+  EXPECT_THAT(Do("ann", {"health", "unix:" + stack_.folder() + "/auth.sock"}),
+              HasSubstr("serving"));
+  stack_.Kill("gateway");
+  EXPECT_EQ(Run("ann", {"health", stack_.address()}).status, 4);
+}
+
+}  // namespace
+}  // namespace im::testing

@@ -1,0 +1,51 @@
+#include "imctl/output.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/util/json_util.h>
+#include <gtest/gtest.h>
+
+#include "im/chat/v1/entries.pb.h"
+#include "imctl/context.h"
+
+namespace im::imctl {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+TEST(JsonTest, KeepsFieldNamesAndEveryByte) {
+  chat::v1::Entry entry;
+  entry.set_conversation_id(5);
+  entry.set_seq(7);
+  const std::string body = "a\x1b[2J\n\"\\\t\x7f \xe2\x80\xae <b>";
+  entry.mutable_message()->mutable_text()->set_body(body);
+  const std::string json = ToJson(entry, {{"sender_user_name", "bo\"b"}});
+  EXPECT_THAT(json, StartsWith("{\"sender_user_name\":\"bo\\\"b\",\"conversation_id\":\"5\""));
+  EXPECT_THAT(json, HasSubstr("\"sender_user_id\":\"0\""));
+  EXPECT_EQ(json.find('\n'), std::string::npos);
+  chat::v1::Entry back;
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(json, &back, options).ok());
+  EXPECT_EQ(back.message().text().body(), body);
+}
+
+TEST(JsonTest, StringsAreAlwaysValid) {
+  EXPECT_EQ(JsonString("a\"\\\n\x01"), "\"a\\\"\\\\\\u000a\\u0001\"");
+  EXPECT_EQ(JsonString("\xff"), "\"\xef\xbf\xbd\"");
+}
+
+TEST(ReportTest, ExitCodesSayWhatKindOfFailure) {
+  EXPECT_EQ(Report(absl::OkStatus(), false), kExitOk);
+  EXPECT_EQ(Report(Error(Reason::NOT_A_MEMBER), false), kExitRefused);
+  EXPECT_EQ(Report(Error(Reason::TEXT_EMPTY), false), kExitRefused);
+  EXPECT_EQ(Report(absl::InvalidArgumentError("x"), false), kExitUsage);
+  EXPECT_EQ(Report(Error(Reason::WRONG_CREDENTIALS), false), kExitNotLoggedIn);
+  EXPECT_EQ(Report(absl::UnavailableError("x"), false), kExitUnreachable);
+  EXPECT_EQ(Report(Error(Reason::RATE_LIMITED, "", {.retry_after = std::chrono::seconds(2)}), true),
+            kExitTryLater);
+  EXPECT_EQ(Report(absl::DataLossError("x"), true), kExitLocal);
+}
+
+}  // namespace
+}  // namespace im::imctl
