@@ -11,9 +11,16 @@
 namespace im::testing {
 namespace {
 
-std::string StartCluster() {
+const std::string& SharedCluster() {
+  static const std::string* url = new std::string(StartCluster(IM_TEST_POSTGRES_DIR));
+  return *url;
+}
+
+}  // namespace
+
+std::string StartCluster(const std::string& folder, const std::string& settings) {
   const std::string command =
-      std::string(IM_SOURCE_DIR "/tests/support/postgres.sh start " IM_TEST_POSTGRES_DIR);
+      IM_SOURCE_DIR "/tests/support/postgres.sh start '" + folder + "' " + settings;
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
   std::string url;
@@ -24,12 +31,10 @@ std::string StartCluster() {
   return url;
 }
 
-}  // namespace
+TestDatabase::TestDatabase() : TestDatabase(SharedCluster()) {}
 
-TestDatabase::TestDatabase() {
-  static const std::string* admin_url = new std::string(StartCluster());
-  admin_url_ = *admin_url;
-  name_ = "test_" + RandomHex(6);
+TestDatabase::TestDatabase(const std::string& admin_url)
+    : admin_url_(admin_url), name_("test_" + RandomHex(6)) {
   {
     pqxx::connection connection(admin_url_);
     pqxx::nontransaction transaction(connection);

@@ -5,10 +5,16 @@
 
 namespace im::testing {
 
+// Starts a cluster in a folder if it is not running; `settings` like "-c fsync=on". Returns the URL
+// of its database postgres. Throws if it cannot.
+std::string StartCluster(const std::string& folder, const std::string& settings = {});
+
 // Starts the cluster if it is not running (ctest stops it at the end). Dropped on destruction.
 class TestDatabase {
  public:
   TestDatabase();
+  // On another cluster; `admin_url` names its database postgres.
+  explicit TestDatabase(const std::string& admin_url);
   ~TestDatabase();
   TestDatabase(const TestDatabase&) = delete;
   TestDatabase& operator=(const TestDatabase&) = delete;

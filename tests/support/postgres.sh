@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # A PostgreSQL cluster for tests, in the folder given: start (if it is not running), stop.
 # Everything in it may be lost: no fsync. As root it runs as the user postgres, as PostgreSQL wants.
-#   postgres.sh start DIR     prints the connection URL of its maintenance database
+#   postgres.sh start DIR [-c SETTING=VALUE...]   prints the connection URL of its maintenance database
 #   postgres.sh stop DIR
 set -euo pipefail
 command=$1
 dir=$(mkdir -p "$2" && cd "$2" && pwd)
+settings=${*:3}
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
 [ -x "$bin/postgres" ] || { echo "PostgreSQL is not installed (package postgresql-15)" >&2; exit 1; }
 
@@ -31,7 +32,7 @@ start)
     mkdir -p "$sockets" && chmod 0777 "$sockets"
     [ "$(id -u)" != 0 ] || chown postgres: "$sockets"
     "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" -w -t 60 -l "$data/server.log" \
-      -o "-c listen_addresses='' -c unix_socket_directories=$sockets -c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB" \
+      -o "-c listen_addresses='' -c unix_socket_directories=$sockets -c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB $settings" \
       start >"$dir/start.log" 2>&1 </dev/null 9>&- || { cat "$dir/start.log" >&2; exit 1; }
   fi
   echo "postgresql:///postgres?host=$sockets&user=im"

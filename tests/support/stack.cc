@@ -97,7 +97,10 @@ int FreePort() {
   return ntohs(address.sin_port);
 }
 
-Stack::Stack(StackOptions options) : options_(std::move(options)) {
+Stack::Stack(StackOptions options)
+    : options_(std::move(options)),
+      database_(options_.cluster_url.empty() ? TestDatabase()
+                                             : TestDatabase(options_.cluster_url)) {
   std::string pattern = (std::filesystem::temp_directory_path() / "im-stack-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
   folder_ = pattern;

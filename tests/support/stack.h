@@ -24,6 +24,8 @@ struct StackOptions {
   // Further configuration, e.g. {"gateway", {"--limits.exempt="}}.
   std::map<std::string, std::vector<std::string>> flags;
   bool start = true;
+  // Where to make the database (see PrivateCluster); empty: on the cluster of all tests.
+  std::string cluster_url;
 };
 
 class Stack {
@@ -73,8 +75,8 @@ struct Outcome {
 Outcome RunProgram(const std::vector<std::string>& command, const std::string& input = {},
                    const std::vector<std::string>& environment = {});
 
-// Whether the standard health service at a plaintext gRPC address says SERVING; false after a second
-// without an answer.
+// Whether the standard health service at a plaintext gRPC address says SERVING; false after a
+// second without an answer.
 bool IsServing(const std::string& address);
 
 // A TCP port that nobody uses at the moment.

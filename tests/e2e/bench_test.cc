@@ -1,0 +1,134 @@
+// Seeded accounts are the services' own: same rows, same behaviour.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "bench/accounts.h"
+#include "bench/pairs.h"
+#include "client/channel.h"
+#include "im/auth/v1/accounts.grpc.pb.h"
+#include "im/chat/v1/contacts.grpc.pb.h"
+#include "tests/support/stack.h"
+
+namespace im::testing {
+namespace {
+
+using auth::v1::AccountService;
+using bench::Account;
+
+class BenchSeedTest : public ::testing::Test {
+ protected:
+  BenchSeedTest() : channel_(*client::Channel::Open({.server = stack_.address()})) {}
+
+  Account Seeded(const std::string& name) {
+    const auto accounts =
+        bench::MakeAccounts({stack_.address(), stack_.database().url()}, {{name, "Display"}});
+    EXPECT_TRUE(accounts.ok()) << accounts.status().ToString();
+    return accounts->front();
+  }
+  Account Registered(const std::string& name) {
+    const auto accounts = bench::MakeAccounts({stack_.address(), ""}, {{name, "Display"}});
+    EXPECT_TRUE(accounts.ok()) << accounts.status().ToString();
+    return accounts->front();
+  }
+
+  // The rows of a table that belong to an account, without what differs between any two: ids,
+  // names, random values; of times and hashes the form remains.
+  std::string Rows(const std::string& table, int64_t user_id) {
+    return stack_.database().Value(
+        "SELECT coalesce(jsonb_agg(row ORDER BY row::text), '[]')::text FROM ("
+        "  SELECT (SELECT jsonb_object_agg(key, CASE"
+        "    WHEN key IN ('user_id', 'device_id', 'user_name', 'request_id', 'request_hash') THEN "
+        "      to_jsonb(jsonb_typeof(value))"
+        "    WHEN key = 'password_hash' THEN "
+        "      to_jsonb(regexp_replace(value #>> '{}', 'm=.*', ''))"
+        "    WHEN jsonb_typeof(value) = 'string' THEN "
+        "      to_jsonb(regexp_replace(value #>> '{}', '[0-9a-f]', '0', 'g')) ELSE value END)"
+        "    FROM jsonb_each(to_jsonb(t))) - '{created_at,logged_in_at,last_used_at,since,at,"
+        "changed_at,refresh_expires_at}'::text[] AS row"
+        "  FROM " +
+        table + " t WHERE user_id = " + std::to_string(user_id) + ") AS rows");
+  }
+
+  Stack stack_;
+  std::shared_ptr<client::Channel> channel_;
+};
+
+TEST_F(BenchSeedTest, RowsAreThoseOfTheServices) {
+  const Account seeded = Seeded("seeded"), registered = Registered("registered");
+  for (const char* table : {"auth.accounts", "auth.devices", "chat.users", "chat.own_log"}) {
+    const std::string rows = Rows(table, seeded.user_id);
+    EXPECT_NE(rows, "[]") << table;
+    EXPECT_EQ(rows, Rows(table, registered.user_id)) << table;
+  }
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.answers WHERE user_id IN (" +
+                                    std::to_string(seeded.user_id) + ")"),
+            "1");
+  // Times are now, and a refresh token lives as long as the service's.
+  EXPECT_EQ(stack_.database().Value(
+                "SELECT count(*) FROM auth.accounts a JOIN auth.devices d USING (user_id)"
+                " WHERE a.created_at > now() - interval '1 minute'"
+                " AND d.refresh_expires_at BETWEEN now() + interval '59 days'"
+                " AND now() + interval '61 days'"),
+            "2");
+}
+
+TEST_F(BenchSeedTest, TheRefreshTokenWorks) {
+  const Account seeded = Seeded("seeded");
+  auth::v1::RefreshRequest request;
+  request.set_refresh_token(seeded.tokens.refresh_token());
+  const auto refreshed = channel_->Call(&AccountService::Stub::Refresh, request);
+  ASSERT_TRUE(refreshed.ok()) << refreshed.status().ToString();
+  const std::string token = refreshed->tokens().access_token();
+  const auto profile =
+      channel_->Call(&AccountService::Stub::GetProfile, auth::v1::GetProfileRequest(), token);
+  ASSERT_TRUE(profile.ok()) << profile.status().ToString();
+  EXPECT_EQ(profile->profile().user_id(), seeded.user_id);
+  EXPECT_EQ(profile->profile().user_name(), "seeded");
+  EXPECT_EQ(profile->profile().display_name(), "Display");
+  const auto settings = channel_->Call(&chat::v1::ContactService::Stub::GetSettings,
+                                       chat::v1::GetSettingsRequest(), token);
+  ASSERT_TRUE(settings.ok()) << settings.status().ToString();
+  EXPECT_EQ(settings->settings().reachability(), chat::v1::REACHABILITY_ANYONE);
+}
+
+TEST_F(BenchSeedTest, ATakenNameSeedsNobody) {
+  Seeded("taken");
+  const auto accounts = bench::MakeAccounts({stack_.address(), stack_.database().url()},
+                                            {{"somebody", ""}, {"taken", ""}});
+  EXPECT_EQ(accounts.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM auth.accounts"), "1");
+}
+
+TEST_F(BenchSeedTest, PairsMeasureAndAreComplete) {
+  const bench::Target target{stack_.address(), stack_.database().url()};
+  const bench::PairsResult result =
+      bench::MeasurePairs(target, {.pairs = 3, .window = 4, .seconds = 1});
+  EXPECT_TRUE(result.Passed()) << result.sum.failure.ToString();
+  EXPECT_GT(result.sum.measured, 0);
+  EXPECT_EQ(result.sum.latency.count(), result.sum.measured);
+  EXPECT_GE(result.sum.messages, result.sum.measured);
+  EXPECT_GE(result.seconds, 1);
+  // What it counted is what is stored.
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.entries"),
+            std::to_string(result.sum.messages));
+}
+
+TEST_F(BenchSeedTest, PairsFailWhenTheirStreamsBreak) {
+  const bench::Target target{stack_.address(), stack_.database().url()};
+  std::thread fault([this] {
+    while (stack_.database().Value("SELECT count(*) FROM chat.entries") == "0") {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    stack_.Kill("gateway");
+  });
+  const bench::PairsResult result = bench::MeasurePairs(target, {.pairs = 1, .seconds = 30});
+  fault.join();
+  EXPECT_FALSE(result.Passed());
+}
+
+}  // namespace
+}  // namespace im::testing
