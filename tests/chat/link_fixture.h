@@ -104,6 +104,7 @@ class TestGateway {
   // Cuts the link.
   void Stop() {
     if (!reader_.joinable()) return;
+    Hold(false);
     context_.TryCancel();
     reader_.join();
     (void)stream_->Finish();
