@@ -16,7 +16,7 @@ using google::protobuf::util::TimeUtil;
 using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
-// A minute at 2,000 entries a second, which is as far back as a catch-up goes; 6 MB.
+// A minute at 2,000 entries a second, which is as far back as a catch-up goes; 10 MB.
 constexpr size_t kRememberedEntries = 120'000;
 // A catch-up does not wait longer than this for sessions to be registered.
 constexpr std::chrono::seconds kAnnounceLimit{10};

@@ -227,6 +227,10 @@ void Link::Tick(steady_clock::time_point now) {
     MutexLock lock(&mu_);
     stream = stream_;
     start = stream_ == nullptr && now >= next_start_;
+    // A process that was itself asleep (stopped, starved) has not listened: what came waits to be
+    // read, and silence is counted anew.
+    if (now - last_tick_ >= options_->silence / 4) last_heard_ = now;
+    last_tick_ = now;
     if (stream_ != nullptr) {
       silent = now - last_heard_ >= options_->silence;
       const bool up = up_generation_.load() != 0;

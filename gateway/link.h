@@ -95,6 +95,7 @@ class Link {
   uint64_t generations_ IM_GUARDED_BY(mu_) = 0;
   std::deque<pb::GatewayItem> queue_ IM_GUARDED_BY(mu_);
   std::chrono::steady_clock::time_point last_heard_ IM_GUARDED_BY(mu_);
+  std::chrono::steady_clock::time_point last_tick_ IM_GUARDED_BY(mu_);
   std::chrono::steady_clock::time_point last_sent_ IM_GUARDED_BY(mu_);
   std::chrono::steady_clock::time_point next_start_ IM_GUARDED_BY(mu_);
   std::chrono::system_clock::time_point last_life_ IM_GUARDED_BY(mu_);

@@ -143,6 +143,12 @@ void FakeService::Hear(const pb::GatewayItem& item) {
 }
 
 void FakeService::Say(const pb::ServiceItem& item) {
+  pb::AttachResponse response;
+  *response.add_items() = item;
+  SayAll(response);
+}
+
+void FakeService::SayAll(const pb::AttachResponse& response) {
   AwaitLink(1);
   MutexLock write(&write_mu_);
   Stream* stream = nullptr;
@@ -151,8 +157,6 @@ void FakeService::Say(const pb::ServiceItem& item) {
     stream = stream_;
   }
   if (stream == nullptr) return;
-  pb::AttachResponse response;
-  *response.add_items() = item;
   stream->Write(response);
 }
 

@@ -43,6 +43,8 @@ class FakeService : public pb::LinkService::Service {
 
   // The standing link, of which there must be one soon.
   void Say(const pb::ServiceItem& item);
+  // In one message.
+  void SayAll(const pb::AttachResponse& response);
   void SayHello(int64_t epoch);
   void Publish(std::vector<int64_t> users, const std::string& event,
                const std::string& replace_key = {}, int64_t conversation = 0, int64_t seq = 0);

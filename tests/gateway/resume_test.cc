@@ -203,6 +203,21 @@ TEST_F(ResumeTest, ASlowReaderCostsItsQueueAndIsToldToResync) {
   EXPECT_LT(last, kEvents);
 }
 
+TEST_F(ResumeTest, TakesWhatAServicePutsIntoOneMessage) {
+  Start();
+  auto alice = Live("1:10");
+  // As large as a service makes them.
+  pb::AttachResponse batch;
+  int64_t seq = 0;
+  while (batch.ByteSizeLong() < 128 << 10) {
+    auto* publication = batch.add_items()->mutable_publication();
+    publication->add_user_ids(1);
+    publication->set_event(ChatEvent(5, ++seq, 100));
+  }
+  chat_->SayAll(batch);
+  for (int64_t next = 1; next <= seq; ++next) EXPECT_EQ(SeqOf(alice->Next()), next);
+}
+
 TEST_F(ResumeTest, AnswersAreKeptWhenEventsAreDropped) {
   options_.session.queue_bytes = 16 << 10;
   Start();
