@@ -11,7 +11,8 @@ absl::StatusOr<std::shared_ptr<Channel>> Channel::Open(const Options& options) {
   grpc::ChannelArguments arguments;
   // The waiting between attempts is ours (full jitter); gRPC's own must not add much to it.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);
+  // How long connecting may take, in spite of the name.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // Each client its own connection, as on machines of their own.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

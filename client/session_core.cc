@@ -162,6 +162,9 @@ void Session::Core::OnClosed(const absl::Status& status, const std::optional<Ses
   }
   if (live_ && timers_->Now() - live_since_ >= kGoodStream) backoff_.Reset();
   live_ = false;
+  listing_ = false;
+  // The next Have acknowledges what these would have.
+  delivered_.clear();
   inbox_.Abandon();
   outbox_.ConnectionLost();
   if (end) {
@@ -224,7 +227,10 @@ void Session::Core::CaughtUp(int64_t own_log_position) {
     resume_again_ = false;
     return SendHave();
   }
-  if (!listed_) return ListPage("");
+  if (!listed_) {
+    if (!std::exchange(listing_, true)) ListPage("");
+    return;
+  }
   if (!live_) BecomeLive();
 }
 

@@ -106,6 +106,8 @@ class Session::Core : public std::enable_shared_from_this<Session::Core>,
   int64_t epoch_ = 0;
   // Whether the list of conversations of this epoch has been read to its end.
   bool listed_ = false;
+  // Whether pages of it are on their way.
+  bool listing_ = false;
   int64_t own_log_position_ = 0;
   // Between Have and CaughtUp; and whether another Have must follow it.
   bool resuming_ = false;

@@ -60,6 +60,7 @@ void Session::Core::Fetch(Method method, Request request, std::function<void(con
 void Session::Core::FetchFailed() {
   After(kAfterRefusal, [](Core& core) {
     core.inbox_.Abandon();
+    core.listing_ = false;
     core.SendHave();
   });
 }
@@ -82,6 +83,7 @@ void Session::Core::ListPage(const std::string& page_token) {
         }
         if (!page.next_page_token().empty()) return ListPage(page.next_page_token());
         listed_ = true;
+        listing_ = false;
         inbox_.EndListing();
         BecomeLive();
       });
