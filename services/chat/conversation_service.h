@@ -6,10 +6,10 @@
 
 #include "common/rpc/router.h"
 #include "im/chat/v1/conversations.pb.h"
+#include "services/chat/contacts.h"
 #include "services/chat/directory.h"
 #include "services/chat/pg_history_store.h"
 #include "services/chat/pg_message_store.h"
-#include "services/chat/contacts.h"
 #include "services/chat/writer.h"
 
 namespace im::chat {

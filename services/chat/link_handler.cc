@@ -64,9 +64,8 @@ void ChatLinkHandler::OnCall(const std::shared_ptr<Link>& link, const Session& s
       const bool queued =
           parts_.workers->TrySubmit([watermarks = parts_.watermarks, user, request, answer] {
             answer(Handle<v1::MarkReadRequest, v1::MarkReadResponse>(
-                request, [&](const v1::MarkReadRequest& mark) {
-                  return MarkRead(watermarks, user, mark);
-                }));
+                request,
+                [&](const v1::MarkReadRequest& mark) { return MarkRead(watermarks, user, mark); }));
           });
       if (!queued) {
         answer(Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(1000)}));

@@ -97,8 +97,8 @@ int Run(const Options& options) {
   conversations.Register(&router);
   AddContactService(&router, &contacts);
   RegisterHistory(&router, &history, &watermarks);
-  router.Serve({"im.chat.v1.ContactService", "im.chat.v1.ConversationService",
-                "im.chat.v1.MessageService"});
+  router.Serve(
+      {"im.chat.v1.ContactService", "im.chat.v1.ConversationService", "im.chat.v1.MessageService"});
 
   const auto exposer = ServeMetrics(options.metrics.listen);
   if (!exposer.ok()) {
