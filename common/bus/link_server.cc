@@ -19,9 +19,9 @@ using internal::v1::GatewayItem;
 using internal::v1::ServiceItem;
 using std::chrono::steady_clock;
 
-// A gateway takes a message in one go, before it can write any of it to a client: all that one holds
-// for the same device must fit into that device's queue (256 KB, and 64 bytes for each event). A
-// larger one would save nothing.
+// A gateway takes a message in one go, before it can write any of it to a client: all that one
+// holds for the same device must fit into that device's queue (256 KB, and 64 bytes for each
+// event). A larger one would save nothing.
 constexpr size_t kMaxFrameBytes = 128 << 10;
 constexpr std::chrono::seconds kHeartbeat{1};
 // A gateway sends a sign of life every second.
