@@ -92,6 +92,19 @@ TEST_F(PresenceTest, NobodyFlickersWhateverIsRestarted) {
   }
 }
 
+TEST_F(PresenceTest, NobodyFlickersWhenSomethingStandsStillForTenSeconds) {
+  auto ann = ann_.Connects(), bob = bob_.Connects();
+  WorkAgain(ann.get(), bob.get());
+  const int before = WentOffline(ann.get()) + WentOffline(bob.get());
+  for (const char* service : {"presence", "gateway"}) {
+    stack_.Pause(service);
+    EXPECT_EQ(stack_.database().Value("SELECT 'waited' FROM pg_sleep(11)"), "waited");
+    stack_.Resume(service);
+    WorkAgain(ann.get(), bob.get());
+    EXPECT_EQ(WentOffline(ann.get()) + WentOffline(bob.get()), before) << "stopped: " << service;
+  }
+}
+
 TEST_F(PresenceTest, WhoHidByAUnaryCallStaysHiddenWhenPresenceIsKilled) {
   auto bob = bob_.Connects();
   bob->WaitLive();
