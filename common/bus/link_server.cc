@@ -63,12 +63,16 @@ std::string Link::gateway_id() const {
 
 void Link::Send(ServiceItem item) {
   MutexLock lock(&mu_);
-  if (finished_) return;
+  if (finished_ || overflowed_) return;
   waiting_bytes_ += item.ByteSizeLong() + 8;
   waiting_.push_back(std::move(item));
   if (waiting_bytes_ > server_->options_.max_queue_bytes) {
     Log(LogLevel::kWarning, "link_overflow", {{"gateway", gateway_id_}});
     CutsCounter().Increment();
+    overflowed_ = true;
+    waiting_.clear();
+    waiting_bytes_ = 0;
+    drained_.NotifyAll();
     context_->TryCancel();
     return;
   }
@@ -121,10 +125,10 @@ void Link::Cut() { context_->TryCancel(); }
 bool Link::WaitForRoom(size_t bytes, std::chrono::milliseconds timeout) {
   const auto deadline = steady_clock::now() + timeout;
   MutexLock lock(&mu_);
-  while (!finished_ && waiting_bytes_ > bytes) {
+  while (!finished_ && !overflowed_ && waiting_bytes_ > bytes) {
     if (!drained_.WaitUntil(&mu_, deadline)) break;
   }
-  return !finished_ && waiting_bytes_ <= bytes;
+  return !finished_ && !overflowed_ && waiting_bytes_ <= bytes;
 }
 
 void Link::WriteLocked() {

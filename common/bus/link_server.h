@@ -83,6 +83,8 @@ class Link
   std::string gateway_id_ IM_GUARDED_BY(mu_);
   bool greeted_ IM_GUARDED_BY(mu_) = false;
   bool finished_ IM_GUARDED_BY(mu_) = false;
+  // Its queue was full: it is being cut, and takes nothing more.
+  bool overflowed_ IM_GUARDED_BY(mu_) = false;
   bool writing_ IM_GUARDED_BY(mu_) = false;
   std::vector<internal::v1::ServiceItem> waiting_ IM_GUARDED_BY(mu_);
   size_t waiting_bytes_ IM_GUARDED_BY(mu_) = 0;
