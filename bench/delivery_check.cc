@@ -43,6 +43,10 @@ void DeliveryCheck::Stored(KnownEntry entry) {
   if (!added) ++own_.lost;
 }
 
+void DeliveryCheck::MayBeStored(int64_t sender_user_id, std::string content) {
+  uncertain_.emplace(sender_user_id, std::move(content));
+}
+
 Verdict DeliveryCheck::Judge(int64_t user_id, const std::vector<StayRange>& stays,
                              const std::vector<KnownEntry>& seen) const {
   Verdict verdict;
@@ -62,6 +66,10 @@ Verdict DeliveryCheck::Judge(int64_t user_id, const std::vector<StayRange>& stay
     if (!new_request) ++verdict.duplicated;
     if (!Inside(stays, entry.seq)) ++verdict.leaked;
     const auto stored = entries_.find(entry.seq);
+    if (stored == entries_.end() && entry.is_message && entry.seq > last_seq() &&
+        uncertain_.count(std::pair(entry.sender_user_id, entry.content)) > 0) {
+      continue;
+    }
     if (stored == entries_.end()) {
       // Stored, but never by an acknowledged request: it is either one of those under another seq,
       // which is a duplicate, or nothing that anybody sent.

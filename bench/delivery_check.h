@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace im::bench {
@@ -56,6 +58,8 @@ class DeliveryCheck {
   void Stored(KnownEntry entry);
   // A message that was never acknowledged; counts as lost.
   void NotStored() { ++own_.lost; }
+  // One of those that may have been stored all the same: whoever sees it saw nothing wrong.
+  void MayBeStored(int64_t sender_user_id, std::string content);
 
   // What one member saw, in the order in which they saw it.
   Verdict Judge(int64_t user_id, const std::vector<StayRange>& stays,
@@ -68,6 +72,8 @@ class DeliveryCheck {
   std::map<int64_t, KnownEntry> entries_;
   // Sender and request id to seq.
   std::map<std::pair<int64_t, std::string>, int64_t> requests_;
+  // Sender and content.
+  std::set<std::pair<int64_t, std::string>> uncertain_;
   Verdict own_;
 };
 

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <functional>
 
+#include "absl/synchronization/mutex.h"
 #include "bench/pairs.h"
 #include "bench/replay.h"
 
@@ -20,6 +21,8 @@ void AddTargetOptions(CLI::App* command, im::bench::TargetOptions* target) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  // As in the daemons (common/base/process.cc): the generator shares their cores.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   CLI::App app("Load generator: plays scenarios through real clients, checks every delivery.");
   app.name("im-bench");
   app.require_subcommand(1);

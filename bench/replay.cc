@@ -171,7 +171,10 @@ class Run {
   absl::Status Say(Member& speaker, const std::string& text) {
     const auto sent = steady_clock::now();
     const auto answer = speaker.Say(group_, text, deadline_);
-    if (!answer.ok()) return answer.status();
+    if (!answer.ok()) {
+      check_.MayBeStored(speaker.user_id(), text);
+      return answer.status();
+    }
     sent_at_[answer->seq()] = sent;
     check_.Stored({answer->seq(), speaker.user_id(), answer->request_id(), true, text});
     ++result_.messages;

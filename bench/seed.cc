@@ -43,6 +43,7 @@ std::string CheapHash() {
 
 absl::StatusOr<std::vector<Account>> SeedAccounts(const std::string& database_url,
                                                   const std::vector<NewAccount>& accounts) {
+  if (sodium_init() < 0) return absl::UnavailableError("no source of randomness");
   const std::string hash = CheapHash();
   if (hash.empty()) return absl::ResourceExhaustedError("no memory to hash a password");
   std::vector<std::string> names, display_names, families, secrets;

@@ -197,6 +197,15 @@ TEST_F(DeliveryCheckTest, AMessageThatWasNeverAcknowledgedIsLost) {
   EXPECT_FALSE(check_.own().Clean());
 }
 
+TEST_F(DeliveryCheckTest, WhatMayBeStoredMayBeSeenBehindTheRest) {
+  truth_.push_back(Said(9, kBob, "perhaps"));
+  EXPECT_EQ(Ann(truth_).corrupted, 1);
+  check_.MayBeStored(kBob, "perhaps");
+  EXPECT_TRUE(Ann(truth_).Clean());
+  truth_.back().content = "another";
+  EXPECT_EQ(Ann(truth_).corrupted, 1);
+}
+
 TEST_F(DeliveryCheckTest, VerdictsAddUp) {
   Verdict sum = Bob(bobs_);
   sum.Add(Ann(truth_));

@@ -104,14 +104,14 @@ class ReplayFaultsTest : public ::testing::Test {
     const Script script = MakeChat(messages);
     const bench::Target target{stack_.address(), stack_.database().url()};
     auto replayed = std::async(std::launch::async, [&] {
-      return Replay(script, target, {.speed = 60, .timeout_seconds = 180});
+      return Replay(script, target, {.speed = 60, .timeout_seconds = 400});
     });
     int64_t stored = 0;
     for (const char* name : {"auth", "chat", "presence", "gateway", "postgres"}) {
       // Each when messages flow again after the one before.
       stored += 50;
       while (Stored() < stored) {
-        ASSERT_EQ(replayed.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout)
+        ASSERT_EQ(replayed.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout)
             << "over before " << name << ":\n"
             << bench::ToText(replayed.get());
       }
