@@ -46,7 +46,7 @@ class Service {
   absl::StatusOr<rpc::Identity> Verify(const std::string& token) {
     const auto deadline = steady_clock::now() + seconds(20);
     while (true) {
-      const auto identity = verifier_.Verify(token);
+      auto identity = verifier_.Verify(token);
       if (ReasonOf(identity.status()) != Reason::SERVICE_UNAVAILABLE ||
           steady_clock::now() > deadline) {
         return identity;
