@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -21,6 +20,8 @@
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+
+#include "grpc/health/v1/health.grpc.pb.h"
 
 namespace im::testing {
 namespace {
@@ -49,38 +50,37 @@ pid_t Fork() {
   return pid;
 }
 
+// Asks the standard health service, on one channel however often it is asked.
+class HealthProbe {
+ public:
+  explicit HealthProbe(const std::string& address) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 100);
+    stub_ = grpc::health::v1::Health::NewStub(
+        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+  }
+
+  bool IsServing() {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    grpc::health::v1::HealthCheckResponse response;
+    return stub_->Check(&context, {}, &response).ok() &&
+           response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
+  }
+
+ private:
+  std::unique_ptr<grpc::health::v1::Health::Stub> stub_;
+};
+
 int ToStatus(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
 }  // namespace
 
-bool IsServing(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-  grpc::GenericStub stub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
-  grpc::CompletionQueue queue;
-  // grpc.health.v1: an empty request asks for the whole server; field 1 = 1 answers SERVING.
-  const grpc::Slice empty;
-  const grpc::ByteBuffer request(&empty, 1);
-  auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
-  call->StartCall();
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  queue.Shutdown();
-  while (queue.Next(&tag, &ok)) {
-  }
-  grpc::Slice bytes;
-  return status.ok() && response.DumpToSingleSlice(&bytes).ok() && bytes.size() == 2 &&
-         bytes.begin()[0] == 8 && bytes.begin()[1] == 1;
-}
+bool IsServing(const std::string& address) { return HealthProbe(address).IsServing(); }
 
 int FreePort() {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -170,7 +170,8 @@ void Stack::Start(const std::string& name) {
 void Stack::WaitHealthy(const std::string& name) {
   const auto deadline = steady_clock::now() + std::chrono::seconds(30);
   const std::string address = name == "gateway" ? address_ : SocketOf(name);
-  while (!IsServing(address)) {
+  HealthProbe probe(address);
+  while (!probe.IsServing()) {
     int status = 0;
     if (waitpid(running_.at(name), &status, WNOHANG) != 0) {
       running_.erase(name);
