@@ -12,7 +12,7 @@ mkdir -m 700 "$work/closed"
 first=$work/first second=$work/closed/second
 export IM_HOME=$first
 
-erase() { [ ! -d "$1" ] || IM_HOME=$1 ./im down --erase <<<erase >/dev/null; }
+erase() { [ ! -d "$1/service" ] || IM_HOME=$1 ./im down --erase <<<erase >/dev/null; }
 finish() {
   local status=$?
   if [ $status -ne 0 ] && [ -d "$first/log" ]; then IM_HOME=$first ./im logs -n 30; fi
