@@ -18,6 +18,8 @@
 namespace im::rpc {
 namespace {
 
+constexpr std::chrono::seconds kHealthPatience{3};
+
 // Puts the name of a service that the generic one handles on reflection's list, which is made from
 // registered methods: one that nobody calls.
 class Announced : public grpc::Service {
@@ -131,9 +133,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   if (config.healthy) {
     auto* health = server->server_->GetHealthCheckService();
     health->SetServingStatus(false);
+    server->checked_at_.store(std::chrono::steady_clock::now());
     server->health_ = std::make_unique<Ticker>(
         std::chrono::seconds(1), [raw = server.get(), health, healthy = config.healthy] {
-          health->SetServingStatus(!raw->draining_.load() && healthy());
+          const bool well = healthy();
+          raw->checked_at_.store(std::chrono::steady_clock::now());
+          health->SetServingStatus(!raw->draining_.load() && well);
+        });
+    // A check that hangs (a database that was stopped, say) is an answer, too.
+    server->health_watch_ =
+        std::make_unique<Ticker>(std::chrono::seconds(1), [raw = server.get(), health] {
+          if (std::chrono::steady_clock::now() - raw->checked_at_.load() > kHealthPatience) {
+            health->SetServingStatus(false);
+          }
         });
   }
   return server;
@@ -148,6 +160,7 @@ void Server::Drain() {
 
 void Server::Shutdown(std::chrono::milliseconds grace) {
   if (server_ == nullptr) return;
+  health_watch_.reset();
   health_.reset();
   server_->Shutdown(std::chrono::system_clock::now() + grace);
   server_->Wait();

@@ -58,7 +58,10 @@ class Server {
   std::vector<std::unique_ptr<grpc::Service>> announced_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<std::string> addresses_;
+  // When the last health check ended.
+  std::atomic<std::chrono::steady_clock::time_point> checked_at_{};
   std::unique_ptr<Ticker> health_;
+  std::unique_ptr<Ticker> health_watch_;
   std::atomic<bool> draining_{false};
 };
 
