@@ -1,6 +1,7 @@
 #include "services/chat/writer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -12,8 +13,10 @@
 namespace im::chat {
 namespace {
 
-// Attempts on a conversation that keeps changing under us before CONVERSATION_BUSY.
-constexpr int kAttempts = 5;
+// How long to try on a conversation that keeps changing under us before CONVERSATION_BUSY: as long as
+// one attempt may wait for the row's lock. Two instances that both believe to own a busy conversation
+// lose many attempts to each other.
+constexpr std::chrono::seconds kPatience(1);
 
 struct Metrics {
   prometheus::Counter& stored =
@@ -298,7 +301,8 @@ void Writer::StoreSingle(SendItem item) {
 }
 
 absl::StatusOr<Entry> Writer::TrySingle(const SendItem& item) {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (std::chrono::steady_clock::now() < until) {
     IM_ASSIGN_OR_RETURN(ConversationState* const state, Reread(item.conversation_id));
     if (state == nullptr) return Error(Reason::CONVERSATION_NOT_FOUND);
     IM_ASSIGN_OR_RETURN(
@@ -356,7 +360,8 @@ void Writer::StoreChange(ChangeItem item) {
 }
 
 absl::StatusOr<std::optional<Entry>> Writer::TryChange(const ChangeItem& item) {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (std::chrono::steady_clock::now() < until) {
     IM_ASSIGN_OR_RETURN(ConversationState * state, Reread(item.conversation_id));
     if (state == nullptr) return Error(Reason::CONVERSATION_NOT_FOUND);
     IM_ASSIGN_OR_RETURN(const std::optional<LastStay> stay,

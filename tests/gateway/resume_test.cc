@@ -123,6 +123,9 @@ TEST_F(ResumeTest, TakesHaveWhileOneRuns) {
   v1::ConnectRequest have;
   have.mutable_have()->set_own_log_position(3);
   alice->Send(have);
+  // A call comes to chat at once, so the Have before it has come to the gateway.
+  alice->SendMessage(3, 77, "a");
+  EXPECT_EQ(chat_->TakeCall().call_id(), 3U);
   chat_->Deliver(session(), ChatEvent(5, 1));
   chat_->EndPage(session());
   chat_->Take(pb::GatewayItem::kResumeMore);
