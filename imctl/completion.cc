@@ -10,15 +10,24 @@ namespace im::imctl {
 namespace {
 
 // A case of the script for a command and those under it: its commands and options.
-void AppendCases(const CLI::App& app, const std::string& path, std::string* cases) {
+void AppendCases(const CLI::App& app, const CLI::App& top, const std::string& path,
+                 std::string* cases) {
   std::string words;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
     absl::StrAppend(&words, words.empty() ? "" : " ", command->get_name());
-    AppendCases(*command, absl::StrCat(path, " ", command->get_name()), cases);
+    AppendCases(*command, top, absl::StrCat(path, " ", command->get_name()), cases);
   }
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) {
       absl::StrAppend(&words, words.empty() ? "" : " ", "--", name);
+    }
+  }
+  // Those of imctl itself may stand behind the command, too.
+  if (&app != &top) {
+    for (const CLI::Option* option : top.get_options()) {
+      for (const std::string& name : option->get_lnames()) {
+        if (name != "help" && name != "version") absl::StrAppend(&words, " --", name);
+      }
     }
   }
   absl::StrAppend(cases, "    \"", path, "\") words=\"", words, "\" ;;\n");
@@ -35,7 +44,7 @@ void AddCompletion(CLI::App& app, Run* run) {
   command->callback([=] {
     *run = [top](Context&) -> absl::Status {
       std::string cases;
-      AppendCases(*top, "imctl", &cases);
+      AppendCases(*top, *top, "imctl", &cases);
       PrintLine(absl::StrCat(
           R"(_imctl() {
   local word path=imctl words skip= i

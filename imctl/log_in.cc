@@ -15,7 +15,8 @@ using auth::v1::AccountService;
 absl::Status CheckFree(Context& context, const std::string& user_name) {
   IM_ASSIGN_OR_RETURN(const Profile* profile, context.OpenProfile());
   IM_ASSIGN_OR_RETURN(const auto account, profile->ReadAccount());
-  if (!account) return absl::OkStatus();
+  // What cannot be kept is not asked for.
+  if (!account) return profile->Lock().status();
   return absl::InvalidArgumentError(absl::StrCat(
       "the profile '", context.options.profile, "' is logged in as ", account->profile.user_name(),
       ": imctl logout first, or log in beside it with --profile ", user_name));

@@ -320,6 +320,23 @@ TEST_F(SessionTest, AcknowledgesWhatArrivedOnceASecond) {
   EXPECT_EQ(frame->acknowledge_delivery().seq(), 2);
 }
 
+TEST_F(SessionTest, AcknowledgesAfterAReconnectToo) {
+  auto stream = StartLive();
+  stream->Entry(TextEntry(5, 1, "one"));
+  ASSERT_TRUE(seen_.Await("entry 5/1"));
+  stream->End({grpc::StatusCode::UNAVAILABLE, "killed"});
+  stream = Reconnected();
+  stream->Welcome();
+  stream->CaughtUp();
+  ASSERT_TRUE(seen_.Await("live"));
+  stream->Entry(TextEntry(5, 2, "two"));
+  stream->Entry(TextEntry(5, 3, "three"));
+  // The timer is set after the first of them was told.
+  ASSERT_TRUE(seen_.Await("entry 5/3"));
+  timers_.Advance(std::chrono::seconds(1));
+  EXPECT_EQ(stream->Read()->acknowledge_delivery().seq(), 3);
+}
+
 TEST_F(SessionTest, KeepsAReadMarkUntilItIsConfirmed) {
   auto stream = StartLive();
   session_->MarkRead(5, 2);

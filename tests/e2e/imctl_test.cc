@@ -298,6 +298,68 @@ TEST_F(ImctlTest, ARevokedDeviceIsTold) {
   EXPECT_EQ(phone.Ends(), 3);
 }
 
+TEST_F(ImctlTest, PasswordsAreAskedForWithoutEcho) {
+  PtyProgram ann(Command("ann", {"register", "ann"}), Environment());
+  ASSERT_TRUE(ann.Sees("New password: "));
+  ann.Type(std::string(kPassword) + "\n");
+  ASSERT_TRUE(ann.Sees("New password, again: "));
+  ann.Type(std::string(kPassword) + "\n");
+  ASSERT_TRUE(ann.Sees("Logged in as ann"));
+  EXPECT_EQ(ann.Ends(), 0);
+  EXPECT_THAT(ann.Screen(), Not(HasSubstr("dwarfs")));
+
+  PtyProgram phone(Command("phone", {"login", "ann"}), Environment());
+  ASSERT_TRUE(phone.Sees("Password: "));
+  phone.Type("\x03");
+  EXPECT_NE(phone.Ends(), 0);
+
+  PtyProgram bob(Command("bob", {"register", "bob"}), Environment());
+  ASSERT_TRUE(bob.Sees("New password: "));
+  bob.Type("one\n");
+  ASSERT_TRUE(bob.Sees("again: "));
+  bob.Type("two\n");
+  ASSERT_TRUE(bob.Sees("not the same"));
+  EXPECT_EQ(bob.Ends(), 2);
+}
+
+TEST_F(ImctlTest, CompletesCommandLines) {
+  const auto complete = [&](const std::string& words, int word) {
+    return RunProgram(
+               {"/bin/bash", "-c",
+                "source <(" IM_BINARY_DIR "/bin/imctl completion bash); COMP_WORDS=(" + words +
+                    "); COMP_CWORD=" + std::to_string(word) + "; _imctl; echo ${COMPREPLY[@]}"},
+               "", Environment())
+        .out;
+  };
+  EXPECT_EQ(complete("imctl --profile ann gr", 3), "group\n");
+  EXPECT_THAT(complete("imctl group ''", 2), HasSubstr("create rename add"));
+  EXPECT_EQ(complete("imctl contacts --js", 2), "--json\n");
+}
+
+TEST(ImctlTlsTest, ChecksWhomItTalksTo) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "im-certs-XXXXXX").string();
+  ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+  const Outcome made = RunProgram({IM_SOURCE_DIR "/deploy/certificates.sh", pattern, "localhost"});
+  ASSERT_EQ(made.status, 0) << made.err;
+  const std::string address = "localhost:" + std::to_string(FreePort());
+  StackOptions options;
+  options.flags["gateway"] = {"--server.tls_listen=" + address,
+                              "--server.tls_certificate=" + pattern + "/server.crt",
+                              "--server.tls_key=" + pattern + "/server.key"};
+  Stack stack(options);
+  const auto run = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {IM_BINARY_DIR "/bin/imctl", "--server", address});
+    return RunProgram(words, std::string(kPassword) + "\n",
+                      {"IMCTL_HOME=" + stack.folder() + "/home"});
+  };
+  EXPECT_EQ(run({"--tls", "register", "ann", "--password-stdin"}).status, 4)
+      << "an authority that nobody knows";
+  EXPECT_EQ(run({"--ca", pattern + "/ca.crt", "register", "ann", "--password-stdin"}).status, 0);
+  // The profile remembers.
+  EXPECT_EQ(run({"whoami"}).status, 0);
+  std::filesystem::remove_all(pattern);
+}
+
 TEST_F(ImctlTest, Health) {
   EXPECT_THAT(Do("ann", {"health", stack_.address()}), HasSubstr("serving"));
   EXPECT_THAT(Do("ann", {"health", "unix:" + stack_.folder() + "/auth.sock"}),
