@@ -16,6 +16,8 @@
 namespace im::imctl {
 namespace {
 
+constexpr char kCtrlC = 3;
+
 // Asks on the terminal itself, whatever standard input is.
 absl::StatusOr<std::string> Ask(const std::string& prompt) {
   const int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
@@ -27,8 +29,10 @@ absl::StatusOr<std::string> Ask(const std::string& prompt) {
   tcgetattr(tty, &before);
   termios silent = before;
   silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-  // Ctrl-C comes as a character, so that the echo is never left off.
+  // Ctrl-C comes as a character, so that the echo is never left off; it ends the line, so that it comes
+  // at once.
   silent.c_lflag &= ~static_cast<tcflag_t>(ISIG);
+  silent.c_cc[VEOL] = kCtrlC;
   tcsetattr(tty, TCSAFLUSH, &silent);
   const auto say = [tty](const std::string& text) {
     return write(tty, text.data(), text.size()) == static_cast<ssize_t>(text.size());
@@ -39,7 +43,7 @@ absl::StatusOr<std::string> Ask(const std::string& prompt) {
   while (!given_up) {
     const ssize_t count = read(tty, &c, 1);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0 || c == 3) {
+    if (count <= 0 || c == kCtrlC) {
       given_up = true;
     } else if (c == '\n') {
       break;

@@ -23,7 +23,7 @@ class PtyProgram {
   // Waits until it has printed this since the last call that found something; fails the test and
   // returns false after 20 seconds.
   bool Sees(const std::string& text);
-  // Waits for its end; the exit status, or 128 + signal.
+  // Waits up to 20 seconds for its end; the exit status, or 128 + signal; -1 if it does not end.
   int Ends();
   // All that it printed.
   std::string Screen();
