@@ -140,6 +140,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
           raw->checked_at_.store(std::chrono::steady_clock::now());
           health->SetServingStatus(!raw->draining_.load() && well);
         });
+    server->health_->Wake();
     // A check that hangs (a database that was stopped, say) is an answer, too.
     server->health_watch_ =
         std::make_unique<Ticker>(std::chrono::seconds(1), [raw = server.get(), health] {
