@@ -4,10 +4,12 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "common/rpc/reactions.h"
 
 namespace im::client {
 
 absl::StatusOr<std::shared_ptr<Channel>> Channel::Open(const Options& options) {
+  rpc::KeepReactionThreads();
   grpc::ChannelArguments arguments;
   // The waiting between attempts is ours (full jitter); gRPC's own must not add much to it.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);

@@ -59,9 +59,9 @@ class Channel {
   // must not block:
   //   channel->Call<MessageService>(&MessageService::Stub::async::ListEntries, request, token,
   //   done)
-  template <typename Service, typename Request, typename Response, typename Done>
-  void Call(void (Service::Stub::async::*method)(grpc::ClientContext*, const Request*, Response*,
-                                                 std::function<void(grpc::Status)>),
+  template <typename Service, typename Async, typename Request, typename Response, typename Done>
+  void Call(void (Async::*method)(grpc::ClientContext*, const Request*, Response*,
+                                  std::function<void(grpc::Status)>),
             const Request& request, const std::string& token, Done done) {
     struct Running {
       explicit Running(const std::shared_ptr<grpc::Channel>& channel) : stub(channel) {}

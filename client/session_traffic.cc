@@ -53,7 +53,7 @@ void Session::Core::Fetch(Method method, Request request, std::function<void(con
       });
     };
     if (!token.ok()) return answered(token.status());
-    self->channel_->template Call<Service, Request, Response>(method, request, *token, answered);
+    self->channel_->template Call<Service>(method, request, *token, answered);
   });
 }
 

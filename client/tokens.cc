@@ -33,7 +33,7 @@ void MemoryTokens::GetToken(const std::string& refused, Done done) {
     if (state_->waiting.empty() && state_->tokens.access_token() != refused) {
       token = state_->tokens.access_token();
     } else {
-      state_->waiting.push_back(std::move(done));
+      state_->waiting.push_back(done);
       if (state_->waiting.size() > 1) return;
       request.set_refresh_token(state_->tokens.refresh_token());
     }

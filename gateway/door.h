@@ -81,9 +81,9 @@ class Front {
                                                               std::shared_ptr<Sink> sink) = 0;
 
   // The status goes to the client as it is.
-  using Done = std::function<void(const grpc::Status& status, grpc::ByteBuffer response)>;
+  using Done = std::function<void(const grpc::Status& status, const grpc::ByteBuffer& response)>;
   // A unary call. `done` is called exactly once. May return null.
-  virtual std::shared_ptr<OngoingCall> Call(const CallInfo& call, grpc::ByteBuffer request,
+  virtual std::shared_ptr<OngoingCall> Call(const CallInfo& call, const grpc::ByteBuffer& request,
                                             Done done) = 0;
 };
 

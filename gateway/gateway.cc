@@ -189,7 +189,7 @@ absl::StatusOr<std::shared_ptr<SessionEvents>> Gateway::Open(const CallInfo& cal
   return std::shared_ptr<SessionEvents>(session);
 }
 
-std::shared_ptr<OngoingCall> Gateway::Call(const CallInfo& call, grpc::ByteBuffer request,
+std::shared_ptr<OngoingCall> Gateway::Call(const CallInfo& call, const grpc::ByteBuffer& request,
                                            Done done) {
   LogContext context(call.request_id);
   const auto fail = [&](const absl::Status& status) {
@@ -221,8 +221,7 @@ std::shared_ptr<OngoingCall> Gateway::Call(const CallInfo& call, grpc::ByteBuffe
         limits_.TakeForDevice(action, call.address, identity->user_id, identity->device_id, now);
     if (!limited.ok()) return fail(limited);
   }
-  return route_.Start(call, identity.ok() ? identity->user_id : 0, std::move(request),
-                      std::move(done));
+  return route_.Start(call, identity.ok() ? identity->user_id : 0, request, std::move(done));
 }
 
 absl::StatusOr<std::string> Gateway::SyncDevice(const CallInfo& call,

@@ -55,7 +55,7 @@ class Gateway : public Front {
   Kind KindOf(const std::string& path) const override;
   absl::StatusOr<std::shared_ptr<SessionEvents>> Open(const CallInfo& call, Kind kind,
                                                       std::shared_ptr<Sink> sink) override;
-  std::shared_ptr<OngoingCall> Call(const CallInfo& call, grpc::ByteBuffer request,
+  std::shared_ptr<OngoingCall> Call(const CallInfo& call, const grpc::ByteBuffer& request,
                                     Done done) override;
 
  private:

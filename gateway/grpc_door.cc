@@ -74,8 +74,7 @@ class StreamCall : public grpc::ServerGenericBidiReactor,
   }
 
   bool Write(const Frame& frame) override {
-    const grpc::Slice slice = frame.slice();
-    out_ = grpc::ByteBuffer(&slice, 1);
+    out_ = grpc::ByteBuffer(&frame.slice(), 1);
     StartWrite(&out_);
     return false;
   }
@@ -120,9 +119,9 @@ class UnaryCall : public grpc::ServerGenericBidiReactor,
       return Finish(rpc::ToGrpc(Error(Reason::MALFORMED_REQUEST, "the call carries no request")));
     }
     auto ongoing =
-        front_->Call(call_, std::move(request_),
-                     [self = self_](const grpc::Status& status, grpc::ByteBuffer response) {
-                       self->Answer(status, std::move(response));
+        front_->Call(call_, request_,
+                     [self = self_](const grpc::Status& status, const grpc::ByteBuffer& response) {
+                       self->Answer(status, response);
                      });
     bool cancel = false;
     {
@@ -144,7 +143,7 @@ class UnaryCall : public grpc::ServerGenericBidiReactor,
   void OnDone() override { const std::shared_ptr<UnaryCall> self = std::move(self_); }
 
  private:
-  void Answer(const grpc::Status& status, grpc::ByteBuffer response) {
+  void Answer(const grpc::Status& status, const grpc::ByteBuffer& response) {
     {
       MutexLock lock(&mu_);
       answered_ = true;
@@ -152,7 +151,7 @@ class UnaryCall : public grpc::ServerGenericBidiReactor,
       ongoing_.reset();
     }
     if (!status.ok()) return Finish(status);
-    response_ = std::move(response);
+    response_ = response;
     // A message without fields has no bytes, and no slices to write.
     if (!response_.Valid()) response_ = rpc::ToByteBuffer("");
     StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);

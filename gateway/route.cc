@@ -71,14 +71,14 @@ std::string PackageOf(const std::string& path) {
 
 class Route::Forwarded : public OngoingCall, public std::enable_shared_from_this<Forwarded> {
  public:
-  Forwarded(Route* route, const CallInfo& call, uint64_t key, grpc::ByteBuffer request,
+  Forwarded(Route* route, const CallInfo& call, uint64_t key, const grpc::ByteBuffer& request,
             Front::Done done)
       : route_(route),
         path_(call.path),
         package_(PackageOf(call.path)),
         key_(key),
         until_(steady_clock::now() + route->wait_),
-        request_(std::move(request)),
+        request_(request),
         done_(std::move(done)) {
     const auto now = system_clock::now();
     const auto deadline = call.deadline == system_clock::time_point::max()
@@ -103,7 +103,7 @@ class Route::Forwarded : public OngoingCall, public std::enable_shared_from_this
         .Add({{"package", package_}, {"code", absl::StrCat(static_cast<int>(status.error_code()))}})
         .Increment();
     const Front::Done done = std::exchange(done_, nullptr);
-    done(WithReason(status), std::move(response_));
+    done(WithReason(status), response_);
     MutexLock lock(&route_->mu_);
     --route_->under_way_;
     route_->changed_.NotifyAll();
@@ -184,11 +184,10 @@ bool Route::TrySend(const std::shared_ptr<Forwarded>& call) {
 }
 
 std::shared_ptr<OngoingCall> Route::Start(const CallInfo& call, int64_t user_id,
-                                          grpc::ByteBuffer request, Front::Done done) {
+                                          const grpc::ByteBuffer& request, Front::Done done) {
   uint64_t key = static_cast<uint64_t>(user_id);
   if (PackageOf(call.path) == kChatPackage) key = PeekConversation(request).value_or(key);
-  const auto forwarded =
-      std::make_shared<Forwarded>(this, call, key, std::move(request), std::move(done));
+  const auto forwarded = std::make_shared<Forwarded>(this, call, key, request, std::move(done));
   bool full = false;
   {
     MutexLock lock(&mu_);

@@ -42,7 +42,7 @@ class Route {
 
   // `user_id`: 0 if nobody is logged in. `done` is called exactly once, maybe before this returns.
   std::shared_ptr<OngoingCall> Start(const CallInfo& call, int64_t user_id,
-                                     grpc::ByteBuffer request, Front::Done done);
+                                     const grpc::ByteBuffer& request, Front::Done done);
   // Call about twenty times a second.
   void Tick(std::chrono::steady_clock::time_point now);
 

@@ -29,6 +29,11 @@ prometheus::Gauge& SessionsGauge() {
   return gauge;
 }
 
+// Of a Hello: unspecified is ONLINE.
+bool IsDeviceStatus(int status) {
+  return presence::v1::Status_IsValid(status) && status != presence::v1::STATUS_OFFLINE;
+}
+
 }  // namespace
 
 std::string SessionId(const std::string& gateway_id, uint64_t number) {
@@ -63,6 +68,7 @@ Session::~Session() { SessionsGauge().Decrement(); }
 void Session::OnHello(std::string_view bytes) {
   const auto hello = ParseHello(bytes);
   if (!hello) return Violate("the Hello is malformed");
+  if (!IsDeviceStatus(hello->status)) return Fail(Error(Reason::STATUS_INVALID));
   {
     MutexLock lock(&mu_);
     if (phase_ != Phase::kNew) return;

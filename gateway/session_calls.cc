@@ -128,10 +128,8 @@ void Session::OnCall(const ClientFrame& frame, Time now) {
 }
 
 Link* Session::PickOpened(Link::Service service, uint64_t key) const {
-  // By a name of its own, since the analysis of locks does not look through lambdas.
-  const std::vector<Place>& places = places_;
-  return context_->hub->links().Pick(service, key, [&places](const Link& link) {
-    const Place& place = places[link.index()];
+  return context_->hub->links().Pick(service, key, [this](const Link& link) IM_REQUIRES(mu_) {
+    const Place& place = places_[link.index()];
     return place.at == At::kOpened && place.generation == link.generation();
   });
 }

@@ -1,5 +1,6 @@
 #include "common/rpc/server.h"
 
+#include <arpa/inet.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
@@ -14,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/log.h"
+#include "common/rpc/reactions.h"
 
 namespace im::rpc {
 namespace {
@@ -82,13 +84,20 @@ Listen ToListen(const ServerOptions& options) {
 }
 
 bool IsLocal(const std::string& address) {
-  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
-         absl::StartsWith(address, "localhost:") || absl::StartsWith(address, "[::1]:");
+  if (absl::StartsWith(address, "unix:") || absl::StartsWith(address, "localhost:") ||
+      absl::StartsWith(address, "[::1]:")) {
+    return true;
+  }
+  // An address, not a name that begins like one.
+  in_addr ip{};
+  return inet_pton(AF_INET, address.substr(0, address.rfind(':')).c_str(), &ip) == 1 &&
+         (ntohl(ip.s_addr) >> 24) == 127;
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   static std::once_flag once;
   std::call_once(once, [] {
+    KeepReactionThreads();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });

@@ -33,7 +33,7 @@ namespace {
   "FROM page p "                                                                                \
   "LEFT JOIN LATERAL (SELECT x.read_seq, x.delivered_seq FROM chat.members x "                  \
   "  WHERE x.conversation_id = p.id AND x.user_id = p.peer AND x.join_seq = 0 LIMIT 1) w "      \
-  "  ON p.kind = 1 "                                                                            \
+  "  ON p.kind = 1 AND p.peer NOT IN (SELECT chat.blocked_with($1)) "                           \
   "CROSS JOIN LATERAL (SELECT string_agg(l.join_seq || ',' || l.first_seq || ',' || "           \
   "    coalesce(l.end_seq, 0), ',' ORDER BY l.join_seq) AS stays "                              \
   "  FROM (SELECT x.join_seq, x.first_seq, x.end_seq FROM chat.members x "                      \
@@ -98,6 +98,8 @@ constexpr char kWatermarks[] =
     "WHERE m.conversation_id = $1 AND m.end_seq IS NULL AND m.user_id > $3 "
     "  AND EXISTS (SELECT 1 FROM chat.members y "
     "              WHERE y.conversation_id = $1 AND y.user_id = $2 AND y.end_seq IS NULL) "
+    "  AND (m.user_id NOT IN (SELECT chat.blocked_with($2)) "
+    "       OR (SELECT c.kind FROM chat.conversations c WHERE c.id = $1) <> 1) "
     "ORDER BY m.user_id LIMIT $4";
 constexpr char kPresence[] =
     "SELECT bool_or(end_seq IS NULL) FROM chat.members WHERE conversation_id = $1 AND user_id = $2";

@@ -154,7 +154,8 @@ class Writers {
 
   template <typename Item>
   void Submit(Item item) {
-    Of(item.conversation_id).Submit(std::move(item));
+    Writer& writer = Of(item.conversation_id);
+    writer.Submit(std::move(item));
   }
 
  private:

@@ -217,7 +217,8 @@ TEST_F(LoginTest, WhatThePoolCannotTakeIsRefusedWithATime) {
     });
   }
   for (auto& person : people) person.join();
-  EXPECT_GE(succeeded.load(), 2);
+  // One, if all others came before the thread had taken it from the queue.
+  EXPECT_GE(succeeded.load(), 1);
   EXPECT_GT(overloaded.load(), 0);
   EXPECT_EQ(other.load(), 0);
 }

@@ -339,6 +339,8 @@ TEST_F(HistoryTest, BadRequestsOfEntries) {
 // What one page costs must not depend on how much was said.
 TEST_F(HistoryTest, PagesGoByKey) {
   const int64_t group = chat_.Group(kAlice, {kBob});
+  // Its summaries, made by autovacuum, would count as reads.
+  chat_.database.Exec("DROP INDEX chat.entries_at");
   chat_.database.Exec(
       "INSERT INTO chat.entries (conversation_id, seq, sender_user_id, at, request_id, "
       "request_hash,"

@@ -8,6 +8,7 @@
 
 #include "common/base/error.h"
 #include "services/chat/history_service.h"
+#include "services/chat/pg_sync_store.h"
 #include "tests/chat/chat_fixture.h"
 #include "tests/chat/link_fixture.h"
 
@@ -21,7 +22,10 @@ using im::testing::kCarol;
 using im::testing::TestGateway;
 using im::testing::TestLinks;
 using ::testing::ElementsAre;
+using ::testing::Field;
+using ::testing::IsEmpty;
 using ::testing::Optional;
+using ::testing::SizeIs;
 
 class WatermarksTest : public ::testing::Test {
  protected:
@@ -84,6 +88,32 @@ TEST_F(WatermarksTest, ReadingIsToldToOnesDevicesAndThePeer) {
   EXPECT_EQ(event.watermark().watermark().read_seq(), 3);
   EXPECT_EQ(event.watermark().watermark().delivered_seq(), 3);
   ExpectSilence();
+}
+
+TEST_F(WatermarksTest, ABlockedPairSeesNothingOfEachOther) {
+  const int64_t direct = chat_.Direct(kAlice, kBob);
+  chat_.Say(direct, kAlice, "x", 5);
+  Mark(kBob, direct, 2);
+  Published();
+  Published();
+  PgHistoryStore history(&chat_.pool);
+  PgSyncStore sync(&chat_.pool);
+  for (const auto& [blocker, blocked] : {std::pair(kAlice, kBob), std::pair(kBob, kAlice)}) {
+    chat_.database.Exec("INSERT INTO chat.contacts (user_id, other_user_id, blocked) VALUES (" +
+                        std::to_string(blocker) + ", " + std::to_string(blocked) + ", true)");
+    EXPECT_TRUE(Mark(kBob, direct, blocker == kAlice ? 3 : 4).unread > 0);
+    // Only the own log.
+    EXPECT_THAT(Published().first, ElementsAre(kBob));
+    ExpectSilence();
+    EXPECT_FALSE(history.GetConversation(kAlice, direct)->peer_watermark.has_value());
+    EXPECT_THAT(*history.ListWatermarks(kAlice, direct, 0, 10),
+                ElementsAre(Field(&Watermark::user_id, kAlice)));
+    EXPECT_THAT(*sync.Compare(kAlice, {{direct, 5, 0, 0}}, true), IsEmpty());
+    chat_.database.Exec("DELETE FROM chat.contacts");
+  }
+  EXPECT_EQ(history.GetConversation(kAlice, direct)->peer_watermark->read_seq, 4);
+  EXPECT_THAT(*history.ListWatermarks(kAlice, direct, 0, 10), SizeIs(2));
+  EXPECT_THAT(*sync.Compare(kAlice, {{direct, 5, 0, 0}}, true), SizeIs(1));
 }
 
 TEST_F(WatermarksTest, ReadingOnlyRisesAndOnceIsEnough) {

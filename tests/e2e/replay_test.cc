@@ -33,8 +33,8 @@ Script MakeChat(int messages) {
       "hello",
       "  two blanks, a tab\t, and a trailing blank ",
       "<b>markup</b> & 'quotes' \"double\" \\ back",
-      "caf\xc3\xa9 \xe2\x98\x95 \xf0\x9f\x98\x80 \xe2\x80\xae"
-      "abc e\xcc\x81",
+      ("caf\xc3\xa9 \xe2\x98\x95 \xf0\x9f\x98\x80 \xe2\x80\xae"
+       "abc e\xcc\x81"),
       "=== eve has joined #room",
       "https://example.org/a?b=c&d=%20#e",
       "\x1b[31mred\x1b[0m\r",

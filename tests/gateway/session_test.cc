@@ -67,6 +67,17 @@ TEST_F(SessionTest, NeedsAToken) {
   EXPECT_EQ(ReasonOfEnd(Device(Channel(), "1:10:-1").End()), Reason::TOKEN_EXPIRED);
 }
 
+TEST_F(SessionTest, RefusesAHelloWithAStatusThatNoDeviceHas) {
+  Start();
+  for (const int status : {1, 6, -1}) {
+    Device alice(Channel(), "1:10");
+    v1::ConnectRequest hello;
+    hello.mutable_hello()->set_status(static_cast<presence::v1::Status>(status));
+    alice.Send(hello);
+    EXPECT_EQ(ReasonOfEnd(alice.End()), Reason::STATUS_INVALID) << status;
+  }
+}
+
 TEST_F(SessionTest, RefusesWithoutHelloInTime) {
   options_.session.hello_timeout = milliseconds(30);
   Start();
