@@ -1,13 +1,12 @@
 # ./im test: stages, each with its minutes.
 
-# In this order. compose needs a Docker engine and tidy takes longer than all others: both run only when asked
-# for.
-readonly STAGES=(build unit format shell proto setup) EXTRA_STAGES=(compose tidy)
+# In this order. compose needs a Docker engine: it runs only when asked for.
+readonly STAGES=(build unit format shell proto tidy setup) EXTRA_STAGES=(compose)
 
 test_usage() {
   cat <<'TEXT'
-./im test                every stage below but compose and tidy
-./im test all            those too
+./im test                every stage below but compose
+./im test all            that one too
 ./im test STAGE...       some of them
 ./im test --preset dev   with another build than ./im up's: dev, asan, tsan
 
@@ -16,9 +15,9 @@ unit      all tests of ctest: units, services against a PostgreSQL of their own,
 format    clang-format changes nothing
 shell     shellcheck
 proto     buf lint, and buf breaking against the last release
+tidy      clang-tidy and clang's thread-safety analysis, on what changed since they last passed
 setup     ./im itself: up, up again, kill, restart, down; the example in Python against it
 compose   deploy/docker-compose.yml: up, chat, kill, down
-tidy      clang-tidy and clang's thread-safety analysis
 TEXT
 }
 
