@@ -6,10 +6,15 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "absl/types/span.h"
 
 namespace im {
 namespace {
+
+// Of 20 characters at most each; gRPC takes 8 KB of trailers by default.
+constexpr size_t kMostUsersNamed = 100;
 
 struct Row {
   std::string_view name;
@@ -59,6 +64,11 @@ absl::Status Error(Reason reason, std::string_view message, const ErrorDetails& 
     status.SetPayload(absl::StrCat(kMetadataUrl, key), absl::Cord(value));
   }
   return status;
+}
+
+absl::Status ErrorAboutUsers(Reason reason, const std::vector<int64_t>& user_ids) {
+  const auto named = absl::MakeConstSpan(user_ids).subspan(0, kMostUsersNamed);
+  return Error(reason, {}, {.metadata = {{"user_ids", absl::StrJoin(named, ",")}}});
 }
 
 absl::Status InvalidField(std::string_view field, std::string_view description) {

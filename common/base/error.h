@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -43,6 +44,8 @@ struct ErrorDetails {
 
 // The reason decides the status code. An empty message: the sentence of the table.
 absl::Status Error(Reason reason, std::string_view message = {}, const ErrorDetails& details = {});
+// Metadata user_ids says who, the first 100 of them.
+absl::Status ErrorAboutUsers(Reason reason, const std::vector<int64_t>& user_ids);
 // INVALID_FIELD for one field.
 absl::Status InvalidField(std::string_view field, std::string_view description);
 

@@ -36,7 +36,7 @@
   X(NOT_A_GROUP, kFailedPrecondition, "This can be done in groups only.")                        \
   X(NOT_ALLOWED, kPermissionDenied, "The caller's role does not allow this.")                    \
   X(MEMBER_REFUSED, kPermissionDenied,                                                           \
-    "Some people cannot be added by the caller; metadata user_ids says who.")                    \
+    "Some people cannot be added by the caller; metadata user_ids names up to 100 of them.")     \
   X(MEMBER_NOT_FOUND, kNotFound, "They are not a member.")                                       \
   X(TOO_MANY_MEMBERS, kFailedPrecondition, "The group would be larger than allowed.")            \
   X(TITLE_INVALID, kInvalidArgument, "A title is 1 to 128 characters of text.")                  \

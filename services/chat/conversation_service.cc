@@ -175,8 +175,7 @@ absl::Status ConversationService::CheckMayAdd(const Caller& caller,
   IM_ASSIGN_OR_RETURN(const std::vector<int64_t> refusing,
                       contacts_->WhoRefuses(caller.user_id(), ids));
   if (refusing.empty()) return absl::OkStatus();
-  return Error(Reason::MEMBER_REFUSED, {},
-               {.metadata = {{"user_ids", absl::StrJoin(refusing, ",")}}});
+  return ErrorAboutUsers(Reason::MEMBER_REFUSED, refusing);
 }
 
 absl::StatusOr<std::optional<Entry>> ConversationService::Change(

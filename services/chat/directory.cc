@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_join.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 
@@ -73,8 +72,7 @@ absl::Status RpcDirectory::CheckExist(const std::vector<int64_t>& ids) {
     }
   }
   if (missing.empty()) return absl::OkStatus();
-  return Error(Reason::USER_NOT_FOUND, {},
-               {.metadata = {{"user_ids", absl::StrJoin(missing, ",")}}});
+  return ErrorAboutUsers(Reason::USER_NOT_FOUND, missing);
 }
 
 absl::StatusOr<std::vector<int64_t>> RpcDirectory::Match(const std::vector<int64_t>& ids,

@@ -7,6 +7,7 @@
 
 #include "common/base/error.h"
 #include "common/base/random.h"
+#include "common/rpc/status.h"
 #include "services/chat/directory.h"
 
 namespace im::chat {
@@ -82,6 +83,15 @@ TEST_F(ContactsDirectoryTest, TellsWhoIsMissing) {
   const absl::Status status = directory.CheckExist({2, 3, 6, 7});
   EXPECT_THAT(ReasonOf(status), Optional(Reason::USER_NOT_FOUND));
   EXPECT_EQ(DetailsOf(status).metadata.at("user_ids"), "3,7");
+}
+
+TEST_F(ContactsDirectoryTest, NamesNoMoreOfTheMissingThanFitIntoATrailer) {
+  RpcDirectory directory({address_});
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < 1000; ++i) ids.push_back(1'000'000'000'000'000'001 + 2 * i);
+  const grpc::Status status = rpc::ToGrpc(directory.CheckExist(ids));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_LT(status.error_details().size() + status.error_message().size(), 4096u);
 }
 
 TEST_F(ContactsDirectoryTest, AsksOnceForThoseWhoAreThere) {

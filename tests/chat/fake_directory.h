@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/base/error.h"
 #include "services/chat/directory.h"
 
@@ -31,8 +30,7 @@ class FakeDirectory : public Directory {
       if (id < 1 || id > last_user_) missing.push_back(id);
     }
     if (missing.empty()) return absl::OkStatus();
-    return Error(Reason::USER_NOT_FOUND, {},
-                 {.metadata = {{"user_ids", absl::StrJoin(missing, ",")}}});
+    return ErrorAboutUsers(Reason::USER_NOT_FOUND, missing);
   }
 
   absl::StatusOr<std::vector<int64_t>> Match(const std::vector<int64_t>& ids,
