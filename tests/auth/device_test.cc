@@ -123,6 +123,7 @@ TEST_F(DeviceTest, LogOutEndsTheCallingDeviceOnly) {
   const v1::Tokens phone = LoggedIn("alice");
   ASSERT_TRUE(client().LogOut(laptop.access_token()).ok());
   EXPECT_THAT(client().GetProfile(laptop.access_token()), FailsWith(Reason::DEVICE_REVOKED));
+  EXPECT_THAT(client().LogOut(laptop.access_token()), FailsWith(Reason::DEVICE_REVOKED));
   EXPECT_THAT(client().Refresh(laptop.refresh_token()), FailsWith(Reason::REFRESH_TOKEN_INVALID));
   EXPECT_THAT(DeviceIds(phone.access_token()), ElementsAre(phone.device_id()));
 }
