@@ -21,9 +21,14 @@ void CountLogin(const absl::Status& status) {
 
 }  // namespace
 
-Logins::Logins(Options options, PgLogins* store, PasswordHasher* hasher, const TokenMint* mint,
-               RevocationFeed* feed)
-    : options_(std::move(options)), store_(store), hasher_(hasher), mint_(mint), feed_(feed) {}
+Logins::Logins(Options options, PgLogins* store, PasswordHasher* hasher, const Nobody* nobody,
+               const TokenMint* mint, RevocationFeed* feed)
+    : options_(std::move(options)),
+      store_(store),
+      hasher_(hasher),
+      nobody_(nobody),
+      mint_(mint),
+      feed_(feed) {}
 
 absl::StatusOr<Admission> Logins::Register(const Registration& registration) {
   if (!options_.registration_open) return Error(Reason::REGISTRATION_CLOSED);
@@ -111,9 +116,10 @@ absl::Status Logins::CheckCredentials(const LoginState& state, const std::string
   if (state.locked_until && *state.locked_until > options_.clock()) {
     return LockedUntil(*state.locked_until);
   }
-  const bool right = state.credentials
-                         ? hasher_->Matches(state.credentials->password_hash, password)
-                         : hasher_->MatchesNobody(password);
+  IM_ASSIGN_OR_RETURN(const bool right,
+                      hasher_->Matches(state.credentials ? state.credentials->password_hash
+                                                         : nobody_->HashFor(name_hash),
+                                       password));
   if (right && state.credentials) return absl::OkStatus();
   IM_ASSIGN_OR_RETURN(const Failure failure, store_->RecordFailure(name_hash, options_.clock()));
   // Others failed while this was hashed: of many guesses at once only the first few are answered.

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/token/token.h"
+#include "services/auth/nobody.h"
 #include "services/auth/password_hasher.h"
 #include "services/auth/pg_logins.h"
 #include "services/auth/revocation_feed.h"
@@ -36,8 +37,8 @@ class Logins {
   };
 
   // Nothing is owned.
-  Logins(Options options, PgLogins* store, PasswordHasher* hasher, const TokenMint* mint,
-         RevocationFeed* feed);
+  Logins(Options options, PgLogins* store, PasswordHasher* hasher, const Nobody* nobody,
+         const TokenMint* mint, RevocationFeed* feed);
 
   absl::StatusOr<Admission> Register(const Registration& registration);
   absl::StatusOr<Admission> LogIn(std::string_view user_name, const std::string& password,
@@ -60,6 +61,7 @@ class Logins {
   const Options options_;
   PgLogins* const store_;
   PasswordHasher* const hasher_;
+  const Nobody* const nobody_;
   const TokenMint* const mint_;
   RevocationFeed* const feed_;
 };

@@ -16,6 +16,9 @@ struct HashingOptions {
   int passes = 3;
 };
 
+// A hash with these parameters that no password matches; to try takes as long as with any other.
+std::string UnmatchedHash(const std::string& parameters);
+
 // Thread-safe. Each call takes memory_kib and a core for as long as it lasts, so whoever calls it
 // bounds how many run at once.
 class PasswordHasher {
@@ -25,14 +28,14 @@ class PasswordHasher {
 
   // Fails with OVERLOADED if there is no memory.
   absl::StatusOr<std::string> Hash(const std::string& password);
-  // A hash that cannot be read matches nothing. (libsodium does not tell a lack of memory from a
-  // mismatch; Linux rather ends the process.)
-  bool Matches(const std::string& hash, const std::string& password);
-  // Matches of a hash that nobody knows the password of, for names that do not exist: the same work
-  // and the same answer as for a wrong password.
-  bool MatchesNobody(const std::string& password);
+  // A hash that cannot be read matches nothing. Fails with OVERLOADED if there is no memory. (Linux
+  // rather ends the process, unless it is limited.)
+  absl::StatusOr<bool> Matches(const std::string& hash, const std::string& password);
   // Whether the hash was made with other parameters than those of now.
   bool IsOutdated(const std::string& hash) const;
+
+  // Those of new hashes, as they stand in them: "m=65536,t=3,p=1".
+  std::string parameters() const;
 
   // How often Argon2 ran.
   uint64_t runs() const { return runs_.load(); }
@@ -42,8 +45,6 @@ class PasswordHasher {
 
   const unsigned long long passes_;
   const size_t memory_bytes_;
-  // Constant after Create.
-  std::string nobodys_hash_;
   std::atomic<uint64_t> runs_{0};
 };
 

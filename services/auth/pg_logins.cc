@@ -43,6 +43,15 @@ constexpr char kChangePassword[] =
     " array_to_string(ended, ',') AS ended"
     " FROM auth.change_password(auth.at($1), $2, $3, $4, $5, $6)";
 
+// Of some 20,000 accounts, so that it takes milliseconds however many there are; reltuples is -1
+// before the first ANALYZE.
+constexpr char kReadHashingInUse[] =
+    "SELECT n.key, s.parameters, s.accounts FROM auth.nobody n LEFT JOIN ("
+    "  SELECT split_part(password_hash, '$', 4) AS parameters, count(*) AS accounts"
+    "  FROM auth.accounts TABLESAMPLE SYSTEM ((SELECT LEAST(100, 2000000 / GREATEST(reltuples, 1))"
+    "    FROM pg_class WHERE oid = 'auth.accounts'::regclass))"
+    "  GROUP BY 1 ORDER BY 2 DESC LIMIT 16) AS s ON true ORDER BY s.parameters";
+
 // Few at a time, so that no lock is held for long; what is left goes the next time.
 constexpr char kRemoveOldFailures[] =
     "DELETE FROM auth.login_failures WHERE name_hash IN ("
@@ -148,6 +157,18 @@ absl::StatusOr<PasswordChange> PgLogins::ChangePassword(const Credentials& check
     return PasswordChange{ReadOutcome(row["outcome"]),
                           ReadOptionalTime(row["locked_until"]).value_or(Time()),
                           ReadIds(row["ended"])};
+  });
+}
+
+absl::StatusOr<HashingInUse> PgLogins::ReadHashingInUse() {
+  return pool_->Read([&](pg::Session& session) {
+    HashingInUse in_use;
+    for (const pqxx::row& row : session.Exec(kReadHashingInUse)) {
+      in_use.key = pg::Bytes(row["key"]);
+      if (row["accounts"].is_null()) continue;
+      in_use.shares.push_back({row["parameters"].as<std::string>(), row["accounts"].as<int64_t>()});
+    }
+    return in_use;
   });
 }
 

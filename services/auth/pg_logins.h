@@ -1,6 +1,7 @@
 // Accounts as those who log in see them: passwords, failures, new devices. On PostgreSQL.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -74,6 +75,19 @@ struct Failure {
   std::optional<Time> locked_until;
 };
 
+// How accounts' passwords are hashed.
+struct HashingInUse {
+  struct Share {
+    // As they stand in a hash.
+    std::string parameters;
+    int64_t accounts = 0;
+  };
+  // 16 random bytes, always the same.
+  std::string key;
+  // Of a sample of accounts, by parameters in their order.
+  std::vector<Share> shares;
+};
+
 // Thread-safe; blocks. Each method is one statement.
 class PgLogins {
  public:
@@ -98,6 +112,8 @@ class PgLogins {
   absl::StatusOr<PasswordChange> ChangePassword(const Credentials& checked,
                                                 const std::string& new_hash, int64_t keep_device_id,
                                                 Time now);
+
+  absl::StatusOr<HashingInUse> ReadHashingInUse();
 
   // Forgets failures that count no more.
   absl::Status RemoveOldFailures(Time now);

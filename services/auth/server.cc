@@ -36,12 +36,13 @@ Server::Server(const ServerOptions& options, std::unique_ptr<PasswordHasher> has
     : options_(options),
       pool_({.url = options.database_url, .connections = options.database_connections}),
       hasher_(std::move(hasher)),
+      nobody_(&pg_logins_, hasher_.get()),
       verifier_({.clock = options.clock}),
       keys_(&pg_keys_, &verifier_, options.clock),
       feed_(&pg_devices_, &verifier_, RevocationWindow(options.lives)),
       mint_(&keys_, options.lives, options.clock),
       logins_({.registration_open = options.registration_open, .clock = options.clock}, &pg_logins_,
-              hasher_.get(), &mint_, &feed_),
+              hasher_.get(), &nobody_, &mint_, &feed_),
       devices_(&pg_devices_, &mint_, &feed_, options.clock),
       profiles_(&pg_profiles_),
       password_workers_(options.passwords.threads, options.passwords.queue),
@@ -89,9 +90,17 @@ absl::StatusOr<rpc::Identity> Server::Authenticate(std::string_view access_token
 
 void Server::RunBackground() {
   PasswordQueueGauge().Set(static_cast<double>(password_workers_.QueueSize()));
-  // Revocations before keys: with keys the verifier accepts tokens.
+  // Keys last: with them log-ins begin, and the verifier accepts tokens.
   if (!feed_.Poll().ok()) return;
   const auto now = steady_clock::now();
+  if (now >= hashing_due_) {
+    const absl::Status status = nobody_.Reload();
+    if (!status.ok()) {
+      Log(LogLevel::kWarning, "hashing_in_use_not_read", {{"what", Describe(status)}});
+      return;
+    }
+    hashing_due_ = now + kCleaningInterval;
+  }
   if (now >= keys_due_) {
     const absl::Status status = keys_.Reload();
     if (status.ok()) {

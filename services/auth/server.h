@@ -14,6 +14,7 @@
 #include "services/auth/devices.h"
 #include "services/auth/key_ring.h"
 #include "services/auth/logins.h"
+#include "services/auth/nobody.h"
 #include "services/auth/password_hasher.h"
 #include "services/auth/profiles.h"
 #include "services/auth/revocation_feed.h"
@@ -69,6 +70,7 @@ class Server {
   PgProfiles pg_profiles_{&pool_};
   PgKeys pg_keys_{&pool_};
   const std::unique_ptr<PasswordHasher> hasher_;
+  Nobody nobody_;
   token::Verifier verifier_;
   KeyRing keys_;
   RevocationFeed feed_;
@@ -82,6 +84,7 @@ class Server {
   DirectoryService directory_;
 
   // Of the background thread only.
+  std::chrono::steady_clock::time_point hashing_due_;
   std::chrono::steady_clock::time_point keys_due_;
   std::chrono::steady_clock::time_point cleaning_due_;
 

@@ -1,7 +1,9 @@
 // Logging in, wrong passwords and what follows from them, another password.
 #include <fstream>
+#include <set>
 #include <thread>
 
+#include "services/auth/nobody.h"
 #include "services/auth/user_name.h"
 #include "tests/auth/auth_fixture.h"
 
@@ -157,6 +159,60 @@ TEST_F(LoginTest, ALockedAccountIsToldOnlyToWhoKnowsThePassword) {
   EXPECT_THAT(client().LogIn("alice"), FailsWith(Reason::ACCOUNT_LOCKED));
   EXPECT_THAT(client().LogIn("alice", "wrong password"), FailsWith(Reason::WRONG_CREDENTIALS));
   EXPECT_THAT(client().Refresh(tokens.refresh_token()), FailsWith(Reason::ACCOUNT_LOCKED));
+}
+
+// The time of a log-in tells the parameters of the hash, so names that nobody has need some, too.
+TEST_F(LoginTest, UnknownNamesAreHashedWithTheParametersThatAccountsHave) {
+  for (const char* name : {"alice", "bob", "carol"}) Registered(name);
+  ServerOptions dearer = options();
+  dearer.passwords.hashing = {.memory_kib = 16, .passes = 2};
+  Restart(dearer);
+  AwaitReady(client());
+  Registered("dave");
+
+  pg::Pool pool({.url = database_.url(), .connections = 1});
+  PgLogins store(&pool);
+  const auto hasher = *PasswordHasher::Create(dearer.passwords.hashing);
+  Nobody nobody(&store, hasher.get());
+  const auto old_ones = [](const Nobody& of) {
+    std::set<int> names;
+    for (int i = 0; i < 1000; ++i) {
+      const std::string hash = of.HashFor(UserNameHash("nobody" + std::to_string(i)));
+      EXPECT_FALSE(hash.find("$m=8,t=1,p=1$") == hash.npos &&
+                   hash.find("$m=16,t=2,p=1$") == hash.npos);
+      if (hash.find("$m=8,t=1,p=1$") != hash.npos) names.insert(i);
+    }
+    return names;
+  };
+  EXPECT_THAT(old_ones(nobody), ::testing::IsEmpty());
+  ASSERT_TRUE(nobody.Reload().ok());
+  const std::set<int> before = old_ones(nobody);
+  EXPECT_NEAR(static_cast<double>(before.size()), 750, 60);
+
+  Nobody after_restart(&store, hasher.get());
+  ASSERT_TRUE(after_restart.Reload().ok());
+  EXPECT_EQ(old_ones(after_restart), before);
+
+  // As accounts change to the new parameters names do so, and none goes back.
+  LoggedIn("alice");
+  ASSERT_TRUE(nobody.Reload().ok());
+  const std::set<int> after = old_ones(nobody);
+  EXPECT_NEAR(static_cast<double>(after.size()), 500, 60);
+  EXPECT_THAT(before, ::testing::IsSupersetOf(after));
+}
+
+TEST_F(LoginTest, WithoutMemoryARightPasswordIsNotAWrongOne) {
+  int overcommit = 0;
+  std::ifstream("/proc/sys/vm/overcommit_memory") >> overcommit;
+  if (overcommit == 1) GTEST_SKIP() << "no allocation fails here";
+  Registered("alice");
+  // 4 TiB.
+  database_.Exec(
+      "UPDATE auth.accounts SET password_hash = replace(password_hash, 'm=8,', 'm=4294967295,')");
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_THAT(client().LogIn("alice"), FailsWith(Reason::OVERLOADED));
+  }
+  EXPECT_EQ(database_.Value("SELECT count(*) FROM auth.login_failures"), "0");
 }
 
 TEST_F(LoginTest, OldHashesAreMadeAnewWithTheParametersOfNow) {
