@@ -1,6 +1,7 @@
 // The load generator.
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
 #include <functional>
 
 #include "absl/synchronization/mutex.h"
@@ -8,6 +9,8 @@
 #include "bench/replay.h"
 
 namespace {
+
+constexpr int kExitUsage = 2;
 
 void AddTargetOptions(CLI::App* command, im::bench::TargetOptions* target) {
   command->add_option("--connect", target->connect,
@@ -64,6 +67,17 @@ int main(int argc, char** argv) {
   pairs_command->footer("Example: im-bench pairs --pairs 50 --seconds 10");
   pairs_command->callback([&] { exit_status = im::bench::RunPairs(pairs); });
 
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    // What is missing is often there, misspelt.
+    const std::vector<std::string> unknown = app.remaining(true);
+    if (unknown.empty()) return app.exit(error), kExitUsage;
+    std::fprintf(stderr, "im-bench: does not know %s\n", unknown.front().c_str());
+    return kExitUsage;
+  } catch (const CLI::ParseError& error) {
+    // Help comes this way, too.
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
   return exit_status;
 }

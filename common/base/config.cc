@@ -6,6 +6,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <vector>
 
 #include "common/base/log.h"
@@ -29,11 +30,33 @@ std::string ValueOf(const CLI::Option& option) {
   return value.empty() ? "\"\"" : CLI::detail::convert_arg_for_ini(value);
 }
 
+// CLI11 takes a # inside of quotes for a comment, too: here only those that are one are cut off.
+std::string WithoutComments(std::istream& input) {
+  std::string text, line;
+  while (std::getline(input, line)) {
+    char quote = 0;
+    for (const char c : line) {
+      if (quote == 0 && c == '#') break;
+      if (quote == 0 && (c == '"' || c == '\'')) {
+        quote = c;
+      } else if (c == quote) {
+        quote = 0;
+      }
+      text += c;
+    }
+    text += '\n';
+  }
+  return text;
+}
+
 // CLI11 sees sections of a file as subcommands; ours are part of the option's name.
 class SectionedConfig : public CLI::ConfigTOML {
  public:
+  SectionedConfig() { commentChar = '\0'; }
+
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(input);
+    std::istringstream text(WithoutComments(input));
+    std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(text);
     std::vector<CLI::ConfigItem> flat;
     for (CLI::ConfigItem& item : items) {
       if (item.name == "++" || item.name == "--") continue;  // a section opens or closes
@@ -68,6 +91,9 @@ class SectionedConfig : public CLI::ConfigTOML {
     return text;
   }
 };
+
+// Of wrong flags, keys and values; what fails later exits with 1.
+constexpr int kExitUsage = 2;
 
 // How CLI11 begins what it says of a key it does not know.
 constexpr char kUnknownKey[] = "INI was not able to parse ";
@@ -105,9 +131,17 @@ std::optional<int> Config::Parse(int argc, char** argv) {
     }
     std::cerr << app_.get_name() << ": " << app_.get_option("--config")->as<std::string>() << ": "
               << what << "\n";
-    return e.get_exit_code();
+    return kExitUsage;
+  } catch (const CLI::RequiredError& e) {
+    // What is missing is often there, misspelt.
+    const std::vector<std::string> unknown = app_.remaining(true);
+    std::cerr << app_.get_name() << ": "
+              << (unknown.empty() ? e.what() : "does not know " + unknown.front())
+              << "\nRun with --help for more information.\n";
+    return kExitUsage;
   } catch (const CLI::ParseError& e) {
-    return app_.exit(e);
+    // Help and version come this way, too.
+    return app_.exit(e) == 0 ? 0 : kExitUsage;
   }
   if (print_config_) {
     std::cout << app_.config_to_str(true, true);
@@ -119,7 +153,7 @@ std::optional<int> Config::Parse(int argc, char** argv) {
     const std::string& key = option->get_lnames().front();
     std::cerr << app_.get_name() << ": " << key << " is required: set it in the file, as "
               << EnvironmentName(key) << " or as --" << key << "\n";
-    return static_cast<int>(CLI::ExitCodes::RequiredError);
+    return kExitUsage;
   }
   return std::nullopt;
 }

@@ -29,8 +29,6 @@ struct Options {
 
 void AddOptions(im::Config* config, Options* options) {
   AddServerOptions(config, &options->server);
-  // The operator's commands need none.
-  config->app().get_option("--server.listen")->required(false);
   config->Add("database.url", &options->database_url,
               "PostgreSQL, e.g. postgresql:///im?host=/run/im&user=im");
   config->Add("database.connections", &options->connections, "Connections to it at most.")
@@ -96,9 +94,5 @@ int main(int argc, char** argv) {
   const im::auth::OperatorCommands commands(&config.app());
   if (const auto exit_code = config.Parse(argc, argv)) return *exit_code;
   if (commands.Given()) return commands.Run(options.database_url, options.passwords.hashing);
-  if (options.server.listen.empty()) {
-    std::fprintf(stderr, "im-auth: server.listen is required\n");
-    return 1;
-  }
   return Serve(options);
 }

@@ -64,9 +64,12 @@ TEST_F(OperatorTest, TheRulesHoldForTheOperatorToo) {
   const Outcome no_terminal = User({"add", "alice"}, kPassword);
   EXPECT_EQ(no_terminal.status, 1);
   EXPECT_THAT(no_terminal.err, HasSubstr("--password-stdin"));
-  EXPECT_NE(User({"add"}).status, 0);
-  EXPECT_NE(User({}).status, 0);
-  EXPECT_NE(User({"add", "alice", "--password", kPassword}).status, 0);
+  EXPECT_EQ(User({"add"}).status, 2);
+  EXPECT_EQ(User({}).status, 2);
+  EXPECT_EQ(User({"add", "alice", "--password", kPassword}).status, 2);
+  const Outcome misspelt = User({"lsit"});
+  EXPECT_EQ(misspelt.status, 2);
+  EXPECT_THAT(misspelt.err, HasSubstr("does not know lsit"));
   EXPECT_EQ(database_.Value("SELECT count(*) FROM auth.accounts"), "0");
 }
 
@@ -148,7 +151,7 @@ TEST_F(OperatorTest, WithoutADatabaseItFails) {
 
 TEST_F(OperatorTest, TheDaemonRefusesWhatItCannotServe) {
   const Outcome nowhere = im::testing::RunProgram({IM_BINARY_DIR "/bin/im-auth"});
-  EXPECT_EQ(nowhere.status, 1);
+  EXPECT_EQ(nowhere.status, 2);
   EXPECT_THAT(nowhere.err, HasSubstr("server.listen is required"));
   const Outcome open = im::testing::RunProgram(
       {IM_BINARY_DIR "/bin/im-auth", "--server.listen", "0.0.0.0:0", "--passwords.memory_kib=8"});

@@ -62,20 +62,33 @@ TEST_F(ConfigTest, FileEnvironmentAndFlagsInRisingWeight) {
   EXPECT_EQ(count_, 5);
 }
 
+TEST_F(ConfigTest, QuotesKeepBlanksCommasAndHashes) {
+  Write("# one\n[door]\nname = \"/a b, c#d/'e\" # two\nopen = false # three\n");
+  EXPECT_EQ(Parse({}), -1) << err_;
+  EXPECT_EQ(text_, "/a b, c#d/'e");
+  EXPECT_FALSE(open_);
+}
+
 TEST_F(ConfigTest, AnUnknownKeyIsNamedWithItsFile) {
   Write("[writers]\nnumber = 3\n[door]\nname = \"x\"\n");
-  EXPECT_GT(Parse({}), 0);
+  EXPECT_EQ(Parse({}), 2);
   EXPECT_THAT(err_, HasSubstr(path_ + ": unknown key writers.number"));
 }
 
 TEST_F(ConfigTest, WrongAndMissingValuesAreErrors) {
   Write("[writers]\ncount = 30\n[door]\nname = \"x\"\n");
-  EXPECT_GT(Parse({}), 0);
+  EXPECT_EQ(Parse({}), 2);
   EXPECT_THAT(err_, HasSubstr("writers.count"));
   Write("");
-  EXPECT_GT(Parse({}), 0);
+  EXPECT_EQ(Parse({}), 2);
   EXPECT_THAT(err_, HasSubstr("door.name is required"));
   EXPECT_THAT(err_, HasSubstr("IM_DOOR_NAME"));
+}
+
+TEST_F(ConfigTest, AnUnknownFlagIsAnError) {
+  EXPECT_EQ(Parse({"--door.name=x", "--nosuch"}), 2);
+  EXPECT_THAT(err_, HasSubstr("--nosuch"));
+  EXPECT_EQ(Parse({"--help"}), 0);
 }
 
 TEST_F(ConfigTest, WhatIsPrintedIsReadBack) {
