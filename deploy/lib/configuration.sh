@@ -15,26 +15,32 @@ render() {
   printf '%s\n' "$text"
 }
 
+# edited NAME: whether somebody changed that file since it was made.
+edited() { [ -e "$IM_HOME/etc/$1.conf" ] && ! cmp -s "$IM_HOME/etc/$1.conf" "$STATE/rendered/$1.conf"; }
+
 # write_configuration: renders every file anew, but leaves those alone that somebody edited; what would
 # be there instead is then put beside them as NAME.conf.new.
 write_configuration() {
-  local name file rendered
+  local name file rendered fresh=$STATE/fresh.conf
   mkdir -p "$STATE/rendered"
   for name in "${DAEMONS[@]}"; do
     file=$IM_HOME/etc/$name.conf
     rendered=$STATE/rendered/$name.conf
-    if [ -e "$file" ] && ! cmp -s "$file" "$rendered"; then
+    render "$ROOT/deploy/config/$name.conf" >"$fresh"
+    # One that says what would be written anyway was not edited, or no longer, when it was NAME.conf.new.
+    if edited "$name" && ! cmp -s "$file" "$fresh"; then
       note config "etc/$name.conf was edited here and is left alone"
-      if render "$ROOT/deploy/config/$name.conf" | cmp -s - "$rendered"; then
+      if cmp -s "$fresh" "$rendered"; then
         rm -f "$file.new"
       else
-        render "$ROOT/deploy/config/$name.conf" >"$file.new"
-        note "" "its template has changed since: see etc/$name.conf.new"
+        cp "$fresh" "$file.new"
+        note "" "./im would write it otherwise now: see etc/$name.conf.new"
       fi
-    elif render "$ROOT/deploy/config/$name.conf" | replace "$file"; then
-      cp "$file" "$rendered"
-      rm -f "$file.new"
-      changed "etc/$name.conf"
+      continue
     fi
+    if replace "$file" <"$fresh"; then changed "etc/$name.conf"; fi
+    cp "$fresh" "$rendered"
+    rm -f "$file.new"
   done
+  rm "$fresh"
 }

@@ -46,7 +46,7 @@ postgres_settings() {
 # create_cluster: makes the cluster once, in the state folder, or, where PostgreSQL's user cannot reach
 # that (as below /root), in a folder of its own under /var/lib/im with a link to it.
 create_cluster() {
-  local data socket
+  local data socket name
   if [ -L "$IM_HOME/postgres" ] && [ ! -d "$IM_HOME/postgres/" ]; then
     fail "The database of this set-up is gone: $(readlink "$IM_HOME/postgres")." \
       "bring it back, or, to begin with an empty one: rm $IM_HOME/postgres"
@@ -55,7 +55,9 @@ create_cluster() {
     if is_root && ! as_postgres test -x "$IM_HOME"; then
       mkdir -p /var/lib/im
       chmod 755 /var/lib/im
-      data=$(mktemp -d "/var/lib/im/$(basename "$(dirname "$IM_HOME")")-XXXXXX")
+      # Short and plain, for the socket's sake.
+      name=$(basename "$(dirname "$IM_HOME")" | LC_ALL=C tr -c 'a-zA-Z0-9._\n-' _)
+      data=$(mktemp -d "/var/lib/im/${name:0:20}-XXXXXX")
       chmod 711 "$data"
       mkdir "$data/postgres"
       ln -s "$data/postgres" "$IM_HOME/postgres"

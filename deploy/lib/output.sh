@@ -26,8 +26,11 @@ fail() {
     fi
     [ -z "$next" ] || echo "    What to do: $next"
   } >&2
-  exit 1
+  exit "${EXIT_STATUS:-1}"
 }
+
+# misused WHAT [NEXT]: as fail, for what was typed wrongly.
+misused() { EXIT_STATUS=2 fail "$1" "${2:-./im help}"; }
 
 # run_quietly LABEL WHAT LOG NEXT COMMAND...: runs a long step with its output in LOG; says that it
 # started, and how long it took.

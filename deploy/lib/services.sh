@@ -121,7 +121,7 @@ status_table() {
 
 # need_service NAME: fails with the list of names when there is none of that name.
 need_service() {
-  [[ " ${SERVICES[*]} " == *" $1 "* ]] || fail "There is no service named $1." "one of: ${SERVICES[*]}"
+  [[ " ${SERVICES[*]} " == *" $1 "* ]] || misused "There is no service named $1." "one of: ${SERVICES[*]}"
 }
 
 # show_logs FOLLOW LINES SERVICE...: each line behind the name of its service, when there are several.

@@ -25,7 +25,7 @@ command_test() {
   local stages=() stage start log status=0 passed=0 failed=0 skipped=0 lines=() result
   if [ "${1:-}" = --preset ]; then
     PRESET=${2:-}
-    shift 2 || fail "--preset needs a name." "./im test --help"
+    shift 2 || misused "--preset needs a name." "./im test --help"
   fi
   BUILD=$ROOT/build/$PRESET
   case ${1:-} in
@@ -35,7 +35,7 @@ command_test() {
     *) stages=("$@") ;;
   esac
   for stage in "${stages[@]}"; do
-    [[ " ${STAGES[*]} ${EXTRA_STAGES[*]} " == *" $stage "* ]] || fail "There is no test stage $stage." "./im test --help"
+    [[ " ${STAGES[*]} ${EXTRA_STAGES[*]} " == *" $stage "* ]] || misused "There is no test stage $stage." "./im test --help"
   done
   LOGS=$ROOT/build/logs
   mkdir -p "$LOGS"
@@ -84,6 +84,7 @@ add_test_counts() {
 }
 
 stage_build() {
+  lock_build "$PRESET"
   configure "$PRESET" -DIM_TESTS=ON
   build "$PRESET"
 }

@@ -6,10 +6,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 
 work=$(mktemp -d)
-# PostgreSQL's user can reach the first folder, but not the second.
+# PostgreSQL's user can reach the first folder, but not the second. ./im has to cope with the blank, to let
+# PostgreSQL's user pass the folder that it makes, and to shorten the long name.
 chmod 711 "$work"
 mkdir -m 700 "$work/closed"
-first=$work/first second=$work/closed/second
+first="$work/folder/the first" second=$work/closed/$(printf 'long%.0s' {1..20})/second
 export IM_HOME=$first
 
 erase() { [ ! -d "$1/service" ] || IM_HOME=$1 ./im down --erase <<<erase >/dev/null; }
@@ -30,6 +31,17 @@ has() {
   shift
   output=$("$@" 2>&1) || { echo "failed: $*"; echo "$output"; exit 1; }
   grep -qF -- "$text" <<<"$output" || { echo "'$text' is not in what $* printed:"; echo "$output"; exit 1; }
+}
+# refuses STATUS TEXT COMMAND...: the command ends with the status and prints the text.
+refuses() {
+  local wanted=$1 text=$2 output status=0
+  shift 2
+  output=$("$@" 2>&1) || status=$?
+  if [ $status -ne "$wanted" ] || ! grep -qF -- "$text" <<<"$output"; then
+    echo "not status $wanted with '$text', but $status from: $*"
+    echo "$output"
+    exit 1
+  fi
 }
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -55,8 +67,19 @@ all_healthy() { ./im status >/dev/null; }
 
 # Well below the ports that programs get when they ask for any.
 port=$((20000 + $(free_port) % 10000))
+refuses 2 "--port must be a number" ./im up --port abc
+refuses 2 "--port must be a number" ./im up --port=
+refuses 2 "does not know --prot" ./im up --prot
+refuses 1 "There is no set-up in $first" ./im status --json
+has "./im up [--port N]" ./im up --help
+[ ! -e "$first" ]
+IM_HOME=/proc refuses 1 "/proc is neither a set-up nor an empty folder" ./im up
+IM_HOME=/proc/im refuses 1 "cannot create directory" ./im up
+passed "what cannot be is refused before anything is made"
+
 has "IM is up on 127.0.0.1:$port" ./im up --port $port
 all_healthy
+[ ! -L "$first/postgres" ]
 passed "up: everything healthy"
 
 has "hears: One. Two. Three." examples/python/run.sh --server "127.0.0.1:$port"
@@ -64,7 +87,11 @@ has "hears: One. Two. Three." examples/python/run.sh --server "localhost:$((port
 passed "the example in Python talks, in plaintext and through TLS"
 
 chat=$(of chat pid)
-has "Nothing changed" ./im up
+flock build/release/im-lock sleep 2 &
+again=$(./im up)
+for text in "another ./im builds in build/release" "release: nothing to do" "Nothing changed"; do
+  has "$text" echo "$again"
+done
 [ "$(of chat pid)" = "$chat" ]
 passed "up again: changes nothing and says so"
 
@@ -74,6 +101,36 @@ has "etc/chat.conf was edited here and is left alone" ./im up
 grep -q '# edited' "$first/etc/chat.conf"
 [ "$(of chat pid)" != "$chat" ] && [ "$(of gateway pid)" = "$gateway" ]
 passed "an edited configuration is kept, and only its daemon restarted"
+
+# As after a change of the template.
+echo "# older" >>"$first/state/rendered/chat.conf"
+has "see etc/chat.conf.new" ./im up
+mv "$first/etc/chat.conf.new" "$first/etc/chat.conf"
+has "chat          restarting" ./im up
+adopted=$(./im up)
+refuses 1 "" grep "was edited here" <<<"$adopted"
+has "Nothing changed" echo "$adopted"
+[ ! -e "$first/etc/chat.conf.new" ]
+passed "what is made of a new template can be adopted"
+
+has "IM is up on 127.0.0.1:$((port + 1))" ./im up --port $((port + 1))
+sed -i 's/^listen = .*/&  # edited/' "$first/etc/gateway.conf"
+refuses 1 "its line 3 is: listen = 127.0.0.1:$((port + 1))" ./im up --port $port
+has "etc/gateway.conf was edited here" ./im up
+sed -i "3s/:$((port + 1))/:$port/" "$first/etc/gateway.conf"
+has "IM is up on 127.0.0.1:$port, with TLS on 127.0.0.1:$((port + 2))" ./im up --port $port
+rm "$first/etc/gateway.conf"
+has "IM is up on 127.0.0.1:$port, with TLS on 127.0.0.1:$((port + 1))" ./im up
+passed "another port, also with an edited configuration"
+
+# In a checkout that others can read.
+if [ "$(id -u)" -eq 0 ] && setpriv --reuid=nobody --clear-groups test -r im; then
+  for command in up status down restart logs "user list" "bench pairs"; do
+    # shellcheck disable=SC2086
+    refuses 1 "The state folder $first belongs to root" setpriv --reuid=nobody --clear-groups ./im $command
+  done
+  passed "somebody else's set-up is left alone"
+fi
 
 for name in auth chat presence gateway postgres; do
   pid=$(of $name pid)
@@ -88,6 +145,8 @@ passed "what is killed comes back"
 has "auth          restarted, healthy" ./im restart auth
 has "Added carol" ./im user add carol --password-stdin <<<"correct horse battery"
 has "carol" ./im user list
+refuses 2 "does not know lsit" ./im user lsit
+refuses 2 "-n must be a number" ./im logs -n abc
 passed "restart, user"
 
 IM_HOME=$second has "IM is up on 127.0.0.1:$((port + 50))" ./im up --port $((port + 50))
@@ -99,6 +158,17 @@ passed "a second set-up beside the first"
 has "everything stopped" ./im down
 [ "$(of gateway pid)" = None ] && [ "$(of postgres healthy)" = False ]
 if ./im status >/dev/null; then echo "status of what is down succeeded"; exit 1; fi
+refuses 1 "Nothing runs here" ./im user list
+refuses 1 "Nothing runs here" ./im bench pairs
+python3 -c '
+import socket, sys, time
+taken = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("listening", flush=True)
+time.sleep(60)' "$port" >"$work/taken" &
+taken=$!
+until_true "the port is taken" grep -q listening "$work/taken"
+refuses 1 "Port $port on this machine is in use by another program" ./im up
+kill $taken
 has "IM is up on 127.0.0.1:$port" ./im up
 has "carol" ./im user list
 passed "down, and up again with the data and the port it had"
