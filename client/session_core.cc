@@ -148,6 +148,9 @@ void Session::Core::OnFrame(ServerFrame frame) {
       return CaughtUp(frame.caught_up().own_log_position());
     case ServerFrame::kResync:
       ++counts_.resyncs;
+      // Instead of the CaughtUp of a pass that runs, or of any before it.
+      resuming_ = false;
+      resume_again_ = false;
       return SendHave();
     default:
       return;  // of a newer server

@@ -38,13 +38,17 @@ class Fields {
     number_ = WireFormatLite::GetTagFieldNumber(tag);
     type_ = WireFormatLite::GetTagWireType(tag);
     value_.clear();
-    if (type_ == WireFormatLite::WIRETYPE_VARINT) {
+    if (number_ == 0) {
+      ok_ = false;
+    } else if (type_ == WireFormatLite::WIRETYPE_VARINT) {
       ok_ = stream_.ReadVarint64(&varint_);
     } else if (type_ == WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
       uint32_t length = 0;
       ok_ = stream_.ReadVarint32(&length) && stream_.ReadString(&value_, static_cast<int>(length));
     } else {
-      ok_ = number_ > 0 && WireFormatLite::SkipField(&stream_, tag);
+      // No groups: proto3 has none, and their depth counts against every receiver's limit.
+      ok_ =
+          type_ != WireFormatLite::WIRETYPE_START_GROUP && WireFormatLite::SkipField(&stream_, tag);
     }
     return ok_;
   }
@@ -70,29 +74,34 @@ class Fields {
 };
 
 absl::Status CheckText(std::string_view text) {
-  std::string body;
+  std::optional<std::string> body;
   Fields fields(text);
   while (fields.Next()) {
-    if (fields.IsBytes(v1::Text::kBodyFieldNumber)) body = std::move(fields.value());
+    if (!fields.IsBytes(v1::Text::kBodyFieldNumber)) continue;
+    if (body) return Error(Reason::MALFORMED_REQUEST, "content.text.body is given twice");
+    body = std::move(fields.value());
   }
   if (!fields.ok()) return Error(Reason::MALFORMED_REQUEST, "content.text is no message");
-  if (body.empty()) return Error(Reason::TEXT_EMPTY);
-  if (body.size() > kMaxTextBytes) return Error(Reason::TEXT_TOO_LONG);
-  if (!IsText(body)) return Error(Reason::TEXT_INVALID);
+  if (!body || body->empty()) return Error(Reason::TEXT_EMPTY);
+  if (body->size() > kMaxTextBytes) return Error(Reason::TEXT_TOO_LONG);
+  if (!IsText(*body)) return Error(Reason::TEXT_INVALID);
   return absl::OkStatus();
 }
 
+// These bytes are stored and handed on as they are. So what is let through here must be good for
+// the parser of every receiver: one that does not take it would break its stream again and again.
 absl::Status CheckContent(std::string_view content) {
   std::optional<std::string> text;
   bool unknown_kind = false;
   Fields fields(content);
   while (fields.Next()) {
-    // Of a oneof the last one counts.
+    if (fields.number() > kLastKindField) continue;
+    if (text || unknown_kind) {
+      return Error(Reason::MALFORMED_REQUEST, "content holds more than one kind");
+    }
     if (fields.IsBytes(v1::Content::kTextFieldNumber)) {
       text = std::move(fields.value());
-      unknown_kind = false;
-    } else if (fields.number() <= kLastKindField) {
-      text.reset();
+    } else {
       unknown_kind = true;
     }
   }

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
+#include "absl/strings/escaping.h"
 #include "common/base/error.h"
 #include "im/chat/v1/messages.pb.h"
 
@@ -68,6 +71,51 @@ TEST(SendRequestTest, RefusesWithAReason) {
                                             "a\0b",
                                             7))),
               Optional(Reason::TEXT_INVALID));
+}
+
+// What is let through is parsed by every receiver, inside of the frames that carry it.
+TEST(SendRequestTest, WhatAReceiverCouldNotParseIsRefused) {
+  const auto framed = [](const std::string& bytes) {
+    const int size = static_cast<int>(bytes.size());
+    return std::string{'\x0a', static_cast<char>(size)} + bytes;
+  };
+  const std::string invalid = framed(framed("\xff")), valid = framed(framed("ok"));
+  EXPECT_THAT(ReasonFor(Request(invalid + valid)), Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(Request(framed(framed("\xff") + framed("ok")))),
+              Optional(Reason::MALFORMED_REQUEST));
+  const std::string zero("\0\1", 2);
+  EXPECT_THAT(ReasonFor(Request(zero + valid)), Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(Request(valid + zero)), Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(Request(framed(zero + framed("ok")))), Optional(Reason::MALFORMED_REQUEST));
+  const std::string group = "\xa3\x06\xa4\x06";
+  EXPECT_THAT(ReasonFor(Request(valid + group)), Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(Request(framed(framed("ok") + group))),
+              Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_EQ(ReasonFor(Request(valid)), std::nullopt);
+}
+
+// Whatever bytes are let through, a receiver takes.
+TEST(SendRequestTest, WhatIsLetThroughParses) {
+  std::mt19937 random(7);  // NOLINT: the same each time
+  const std::string seed = Text("hé") + std::string("\xa0\x06\x01\xaa\x06\x02xy", 8);
+  int taken = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    std::string content = seed;
+    for (unsigned change = random() % 3 + 1; change > 0; --change) {
+      const size_t at = random() % content.size();
+      if (random() % 4 == 0) {
+        content.insert(at, 1, static_cast<char>(random()));
+      } else {
+        content[at] = static_cast<char>(random());
+      }
+    }
+    if (!ParseSendRequest(Request(content)).ok()) continue;
+    ++taken;
+    v1::Content parsed;
+    ASSERT_TRUE(parsed.ParseFromString(content)) << absl::CHexEscape(content);
+    ASSERT_TRUE(parsed.has_text()) << absl::CHexEscape(content);
+  }
+  EXPECT_GT(taken, 1000);
 }
 
 }  // namespace

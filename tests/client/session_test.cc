@@ -310,6 +310,21 @@ TEST_F(SessionTest, ComparesAgainOnResyncAndOnAHoleInTheOwnLog) {
   EXPECT_EQ(seen_.Next(), "record 7");
 }
 
+TEST_F(SessionTest, ComparesAgainWhenAResumeEndsWithResync) {
+  const auto stream = StartLive();
+  stream->End({grpc::StatusCode::UNAVAILABLE, "killed"});
+  const auto next = Reconnected();
+  next->Welcome();
+  ServerFrame resync;
+  resync.mutable_resync();
+  for (int i = 0; i < 2; ++i) {
+    next->Write(resync);
+    EXPECT_TRUE(next->Read()->has_have());
+  }
+  next->CaughtUp();
+  EXPECT_TRUE(seen_.Await("live"));
+}
+
 TEST_F(SessionTest, AcknowledgesWhatArrivedOnceASecond) {
   const auto stream = StartLive();
   stream->Entry(TextEntry(5, 1, "one"));
