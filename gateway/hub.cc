@@ -197,7 +197,7 @@ void Hub::Publish(const Link& link, const pb::Publication& publication) {
   const Frame frame = EventFrame(chat ? kChatEvent : kPresenceEvent, publication.event());
   for (const auto& session : sessions) {
     if (session->number() == publication.except_session()) continue;
-    session->Publish(frame, publication.replace_key());
+    session->Publish(frame, publication.replace_key(), publication.fleeting());
   }
 }
 

@@ -30,7 +30,7 @@ void Outbox::Keep(const Frame& frame) { Push({frame, Kind::kKept, {}}); }
 
 void Outbox::KeepAnswer(const Frame& frame) { Push({frame, Kind::kAnswer, {}}); }
 
-bool Outbox::AddLive(const Frame& frame, const std::string& replace_key) {
+bool Outbox::AddLive(const Frame& frame, const std::string& replace_key, bool fleeting) {
   if (!replace_key.empty()) {
     const auto found = keyed_.find(replace_key);
     if (found != keyed_.end()) {
@@ -40,18 +40,18 @@ bool Outbox::AddLive(const Frame& frame, const std::string& replace_key) {
       return true;
     }
   }
-  Push({frame, Kind::kLive, replace_key});
+  Push({frame, Kind::kLive, replace_key, fleeting});
   return KeepBudget();
 }
 
 bool Outbox::AddPicture(const Frame& frame) {
-  Push({frame, Kind::kLive, kPictureKey});
+  Push({frame, Kind::kLive, kPictureKey, true});
   return KeepBudget();
 }
 
 bool Outbox::KeepBudget() {
   if (live_bytes_ <= budget_) return true;
-  Drop([](const Item& item) { return !item.key.empty(); });
+  Drop([](const Item& item) { return item.fleeting; });
   if (live_bytes_ <= budget_) return true;
   DropLive();
   return false;
@@ -69,8 +69,8 @@ void Outbox::Append(Outbox* from) {
       Push(std::move(item));
     }
   }
-  replaceable_dropped_ += from->replaceable_dropped_;
-  from->replaceable_dropped_ = 0;
+  fleeting_dropped_ += from->fleeting_dropped_;
+  from->fleeting_dropped_ = 0;
   from->Clear();
 }
 
@@ -99,7 +99,7 @@ void Outbox::Drop(Predicate drop) {
   answers_ = live_bytes_ = kept_bytes_ = 0;
   for (Item& item : items) {
     if (item.kind == Kind::kLive && drop(item)) {
-      if (!item.key.empty()) ++replaceable_dropped_;
+      if (item.fleeting) ++fleeting_dropped_;
     } else {
       Push(std::move(item));
     }

@@ -20,11 +20,11 @@ class Outbox {
   void Keep(const Frame& frame);
   void KeepAnswer(const Frame& frame);
   // A live event. One with a `replace_key` takes the place of the one that waits with the same key.
-  // When the budget is exceeded, those with a key are dropped first. false: that did not help, and
+  // When the budget is exceeded, the fleeting ones are dropped first. false: that did not help, and
   // all live events were dropped.
-  bool AddLive(const Frame& frame, const std::string& replace_key);
-  // A live event that may be dropped as those with a key, and that sums up many of them: later ones
-  // stay behind it rather than take the places of those before it.
+  bool AddLive(const Frame& frame, const std::string& replace_key, bool fleeting);
+  // A fleeting live event that sums up many with a key: later ones stay behind it rather than take
+  // the places of those before it.
   bool AddPicture(const Frame& frame);
   // The word Resync, unless it waits already.
   void AddResync();
@@ -38,8 +38,8 @@ class Outbox {
   bool empty() const { return items_.empty(); }
   size_t bytes() const { return live_bytes_ + kept_bytes_; }
   size_t answers() const { return answers_; }
-  // Live events with a key that were dropped so far, other than by a later one.
-  uint64_t replaceable_dropped() const { return replaceable_dropped_; }
+  // Fleeting events that were dropped so far, other than by a later one.
+  uint64_t fleeting_dropped() const { return fleeting_dropped_; }
 
  private:
   enum class Kind { kKept, kAnswer, kLive, kResync };
@@ -47,6 +47,7 @@ class Outbox {
     Frame frame;
     Kind kind;
     std::string key;
+    bool fleeting = false;
   };
   void Push(Item item);
   bool KeepBudget();
@@ -62,7 +63,7 @@ class Outbox {
   size_t live_bytes_ = 0;
   size_t kept_bytes_ = 0;
   bool resync_waits_ = false;
-  uint64_t replaceable_dropped_ = 0;
+  uint64_t fleeting_dropped_ = 0;
 };
 
 }  // namespace im::gateway

@@ -89,7 +89,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   void OnStatusSet(const Link& link, uint64_t generation, int status);
   void OnResumePageEnd(const Link& link, uint64_t generation);
   void OnResumeEnd(const Link& link, uint64_t generation, const pb::ResumeEnd& end);
-  void Publish(const Frame& frame, const std::string& replace_key);
+  void Publish(const Frame& frame, const std::string& replace_key, bool fleeting);
 
   // Ends it by a frame SessionEnd; only the first end counts.
   void End(const SessionEnding& ending);

@@ -49,7 +49,7 @@ template <typename Add>
 void Session::AddLive(const Add& add) {
   Outbox& box = holding_ ? held_ : outbox_;
   if (holding_ && hold_overflowed_) return;
-  const uint64_t dropped = box.replaceable_dropped();
+  const uint64_t dropped = box.fleeting_dropped();
   if (!add(&box)) {
     presence_lost_ = true;
     if (holding_) {
@@ -58,7 +58,7 @@ void Session::AddLive(const Add& add) {
       Resync("slow");
     }
   }
-  if (box.replaceable_dropped() != dropped) presence_lost_ = true;
+  if (box.fleeting_dropped() != dropped) presence_lost_ = true;
 }
 
 void Session::OnDelivery(const Link& link, uint64_t generation, const std::string& event) {
@@ -139,11 +139,11 @@ void Session::Resync(const char* why) {
   ResyncsFamily().Add({{"why", why}}).Increment();
 }
 
-void Session::Publish(const Frame& frame, const std::string& replace_key) {
+void Session::Publish(const Frame& frame, const std::string& replace_key, bool fleeting) {
   {
     MutexLock lock(&mu_);
     if (phase_ != Phase::kOpening && phase_ != Phase::kLive) return;
-    AddLive([&](Outbox* box) { return box->AddLive(frame, replace_key); });
+    AddLive([&](Outbox* box) { return box->AddLive(frame, replace_key, fleeting); });
   }
   Settle();
 }

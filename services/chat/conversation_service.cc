@@ -1,5 +1,6 @@
 #include "services/chat/conversation_service.h"
 
+#include <algorithm>
 #include <future>
 #include <set>
 
@@ -20,6 +21,18 @@ std::vector<int64_t> Others(const google::protobuf::RepeatedField<int64_t>& ids,
   std::set<int64_t> unique(ids.begin(), ids.end());
   unique.erase(caller);
   return {unique.begin(), unique.end()};
+}
+
+// Whether none of those who are `added` is among those who refuse.
+absl::Status MayAdd(const absl::StatusOr<std::vector<int64_t>>& refusing,
+                    const std::vector<int64_t>& added) {
+  IM_RETURN_IF_ERROR(refusing.status());
+  std::vector<int64_t> refused;
+  for (const int64_t user : added) {
+    if (std::count(refusing->begin(), refusing->end(), user) > 0) refused.push_back(user);
+  }
+  if (refused.empty()) return absl::OkStatus();
+  return ErrorAboutUsers(Reason::MEMBER_REFUSED, refused);
 }
 
 // The answer of an RPC that makes one entry.
@@ -62,9 +75,7 @@ absl::StatusOr<v1::OpenDirectResponse> ConversationService::OpenDirect(
   if (pair.last_seq == 0) {
     IM_RETURN_IF_ERROR(directory_->CheckExist({other}));
     IM_RETURN_IF_ERROR(MayWriteTo(pair, caller.user_id()));
-    if (id == 0) {
-      IM_ASSIGN_OR_RETURN(id, store_->OpenDirect(caller.user_id(), other));
-    }
+    IM_ASSIGN_OR_RETURN(id, store_->OpenDirect(caller.user_id(), other));
   }
   IM_ASSIGN_OR_RETURN(const ConversationView view, history_->GetConversation(caller.user_id(), id));
   v1::OpenDirectResponse response;
@@ -80,7 +91,8 @@ absl::StatusOr<v1::CreateGroupResponse> ConversationService::CreateGroup(
     return InvalidField("user_ids", "at most 1,000 at once");
   }
   std::vector<int64_t> members = Others(request.user_ids(), caller.user_id());
-  const absl::Status may_add = CheckMayAdd(caller, members);
+  absl::Status may_add = directory_->CheckExist(members);
+  if (may_add.ok()) may_add = MayAdd(contacts_->WhoRefuses(caller.user_id(), members), members);
   members.push_back(caller.user_id());
   v1::GroupCreated created;
   created.set_title(request.title());
@@ -128,14 +140,17 @@ absl::StatusOr<v1::AddMembersResponse> ConversationService::AddMembers(
     return InvalidField("user_ids", "1 to 1,000 at once");
   }
   const std::vector<int64_t> ids = Others(request.user_ids(), caller.user_id());
-  const absl::Status may_add = CheckMayAdd(caller, ids);
+  const absl::Status exist = directory_->CheckExist(ids);
+  const auto refusing = contacts_->WhoRefuses(caller.user_id(), ids);
   return WithEntry<v1::AddMembersResponse>(
       Change(caller, request.conversation_id(), request.request_id(),
              HashRequest("AddMembers", absl::StrJoin(ids, ",")),
              [&](const ConversationState& state,
                  const std::optional<LastStay>&) -> absl::StatusOr<ChangePlan> {
                absl::StatusOr<ChangePlan> plan = PlanAdd(state, caller.user_id(), ids);
-               if (plan.ok() && plan->entry_kind && !may_add.ok()) return may_add;
+               if (!plan.ok() || !plan->entry_kind) return plan;
+               IM_RETURN_IF_ERROR(exist);
+               IM_RETURN_IF_ERROR(MayAdd(refusing, plan->begin));
                return plan;
              }));
 }
@@ -166,16 +181,6 @@ absl::StatusOr<v1::ReturnToGroupResponse> ConversationService::ReturnToGroup(
       [&](const ConversationState& state, const std::optional<LastStay>& stay) {
         return PlanReturn(state, caller.user_id(), stay);
       }));
-}
-
-absl::Status ConversationService::CheckMayAdd(const Caller& caller,
-                                              const std::vector<int64_t>& ids) {
-  if (ids.empty()) return absl::OkStatus();
-  IM_RETURN_IF_ERROR(directory_->CheckExist(ids));
-  IM_ASSIGN_OR_RETURN(const std::vector<int64_t> refusing,
-                      contacts_->WhoRefuses(caller.user_id(), ids));
-  if (refusing.empty()) return absl::OkStatus();
-  return ErrorAboutUsers(Reason::MEMBER_REFUSED, refusing);
 }
 
 absl::StatusOr<std::optional<Entry>> ConversationService::Change(

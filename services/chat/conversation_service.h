@@ -44,8 +44,6 @@ class ConversationService {
   absl::StatusOr<v1::ReturnToGroupResponse> ReturnToGroup(const rpc::Caller& caller,
                                                           const v1::ReturnToGroupRequest& request);
 
-  // Whether `user` may add these: USER_NOT_FOUND, MEMBER_REFUSED.
-  absl::Status CheckMayAdd(const rpc::Caller& caller, const std::vector<int64_t>& ids);
   // Has the writer of the conversation make the change, and waits for it.
   absl::StatusOr<std::optional<Entry>> Change(
       const rpc::Caller& caller, int64_t conversation_id, const std::string& request_id,

@@ -45,12 +45,8 @@ void ChatLinkHandler::OnCall(const std::shared_ptr<Link>& link, const Session& s
     link->Answer(session, call, std::move(response));
   };
   switch (frame) {
-    case Frame::kHaveFieldNumber: {
-      v1::Have have;
-      // What does not parse counts as nothing had: the device is sent all.
-      if (!have.ParseFromString(request)) have.Clear();
-      return parts_.resumes->Start(link, session, have);
-    }
+    case Frame::kHaveFieldNumber:
+      return parts_.resumes->Start(link, session, request);
     case Frame::kSendMessageFieldNumber:
       return parts_.messages->Send(user, request, {link, session.number}, answer);
     case Frame::kSetTypingFieldNumber:

@@ -61,7 +61,7 @@ constexpr char kGet[] =
     IM_VIEW(", " IM_ENTRY_COLUMNS,
             IM_VIEW_FIELDS
             "FROM (SELECT * FROM chat.members WHERE conversation_id = $2 AND user_id = $1 "
-            "      ORDER BY join_seq DESC LIMIT 1) m " IM_CONVERSATION,
+            "      ORDER BY join_seq DESC LIMIT 1) m " IM_CONVERSATION " WHERE chat.shows($1, $2)",
             IM_LAST_ENTRY);
 
 // All of the user's conversations are looked at for each page, but only the page's are filled in.
@@ -92,17 +92,20 @@ constexpr char kMembers[] =
     "WHERE m.conversation_id = $1 AND m.end_seq IS NULL AND m.user_id > $3 "
     "  AND EXISTS (SELECT 1 FROM chat.members y "
     "              WHERE y.conversation_id = $1 AND y.user_id = $2 AND y.end_seq IS NULL) "
+    "  AND chat.shows($2, $1) "
     "ORDER BY m.user_id LIMIT $4";
 constexpr char kWatermarks[] =
     "SELECT m.user_id, m.read_seq, m.delivered_seq FROM chat.members m "
     "WHERE m.conversation_id = $1 AND m.end_seq IS NULL AND m.user_id > $3 "
     "  AND EXISTS (SELECT 1 FROM chat.members y "
     "              WHERE y.conversation_id = $1 AND y.user_id = $2 AND y.end_seq IS NULL) "
+    "  AND chat.shows($2, $1) "
     "  AND (m.user_id NOT IN (SELECT chat.blocked_with($2)) "
     "       OR (SELECT c.kind FROM chat.conversations c WHERE c.id = $1) <> 1) "
     "ORDER BY m.user_id LIMIT $4";
 constexpr char kPresence[] =
-    "SELECT bool_or(end_seq IS NULL) FROM chat.members WHERE conversation_id = $1 AND user_id = $2";
+    "SELECT bool_or(end_seq IS NULL) FROM chat.members WHERE conversation_id = $1 AND user_id = $2 "
+    "AND chat.shows($2, $1)";
 
 // The stays nearest to where a page begins. Each shows an entry at least, so that as many as the
 // page has entries are enough. Index: the primary key.
@@ -297,7 +300,7 @@ absl::StatusOr<EntriesPage> PgHistoryStore::ListEntries(int64_t user, int64_t co
     return found;
   });
   IM_RETURN_IF_ERROR(stays.status());
-  if (stays->empty()) {
+  if (stays->empty() || last_seq == 0) {
     const absl::Status present = CheckPresent(user, conversation);
     if (!present.ok() && ReasonOf(present) != Reason::NOT_A_MEMBER) return present;
     return EntriesPage{};

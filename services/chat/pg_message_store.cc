@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "common/base/error.h"
 
@@ -84,6 +85,8 @@ constexpr char kFindEntry[] =
     IM_ENTRY_COLUMNS "WHERE conversation_id = $1 AND sender_user_id = $2 AND request_id = $3::uuid";
 constexpr char kFindEntryBySeq[] = IM_ENTRY_COLUMNS "WHERE conversation_id = $1 AND seq = $2";
 
+constexpr char kShows[] = "SELECT chat.shows($1, $2)";
+
 constexpr char kLastStay[] =
     "SELECT role, left_by_self FROM chat.members WHERE conversation_id = $1 AND user_id = $2 "
     "ORDER BY join_seq DESC LIMIT 1";
@@ -131,39 +134,44 @@ void ReadMember(const pqxx::row& row, ConversationState* state) {
                           row["closed_seq"].as<int64_t>()};
 }
 
-void ReadMembers(pg::Session& session, const std::vector<int64_t>& ids,
-                 const std::vector<int64_t>& versions,
-                 const std::unordered_map<int64_t, ConversationState*>& states) {
-  for (const pqxx::row& row : session.Exec(kLoadMembers, pg::Array(ids), pg::Array(versions))) {
-    ReadMember(row, states.at(row["conversation_id"].as<int64_t>()));
-  }
-}
-
 }  // namespace
 
 absl::Status PgMessageStore::Refresh(const std::vector<ConversationState*>& states) {
-  return pool_->Read([&](pg::Session& session) {
-    std::vector<int64_t> ids;
-    std::vector<int64_t> versions;
-    std::unordered_map<int64_t, ConversationState*> by_id;
-    for (ConversationState* state : states) {
-      ids.push_back(state->id);
-      // Of direct conversations, sent_seq is needed too, which raises no version.
-      versions.push_back(state->kind == ConversationKind::kDirect ? 0 : state->version);
-      by_id[state->id] = state;
-    }
+  std::vector<int64_t> ids;
+  std::vector<int64_t> versions;
+  std::unordered_map<int64_t, ConversationState*> by_id;
+  for (ConversationState* state : states) {
+    ids.push_back(state->id);
+    // Of direct conversations, sent_seq is needed too, which raises no version.
+    versions.push_back(state->kind == ConversationKind::kDirect ? 0 : state->version);
+    by_id[state->id] = state;
+  }
+  struct Rows {
+    pqxx::result states, members;
+  };
+  // Taken over only when all was read: a state with a new version and the members of an old one
+  // would stay so.
+  const absl::StatusOr<Rows> rows = pool_->Read([&](pg::Session& session) {
     // The row first: members may then be newer than the version says, never older.
-    std::unordered_map<int64_t, bool> found;
-    for (const pqxx::row& row : session.Exec(kLoadStates, pg::Array(ids))) {
-      const int64_t id = row["id"].as<int64_t>();
-      ReadState(row, by_id.at(id));
-      found[id] = true;
-    }
-    ReadMembers(session, ids, versions, by_id);
-    for (ConversationState* state : states) {
-      if (!found[state->id]) state->id = 0;
-    }
+    Rows read;
+    read.states = session.Exec(kLoadStates, pg::Array(ids));
+    read.members = session.Exec(kLoadMembers, pg::Array(ids), pg::Array(versions));
+    return read;
   });
+  IM_RETURN_IF_ERROR(rows.status());
+  std::unordered_set<int64_t> found;
+  for (const pqxx::row& row : rows->states) {
+    const int64_t id = row["id"].as<int64_t>();
+    ReadState(row, by_id.at(id));
+    found.insert(id);
+  }
+  for (const pqxx::row& row : rows->members) {
+    ReadMember(row, by_id.at(row["conversation_id"].as<int64_t>()));
+  }
+  for (ConversationState* state : states) {
+    if (found.count(state->id) == 0) state->id = 0;
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ConversationState> PgMessageStore::LoadPair(int64_t one, int64_t other) {
@@ -171,7 +179,10 @@ absl::StatusOr<ConversationState> PgMessageStore::LoadPair(int64_t one, int64_t 
     ConversationState state;
     ReadState(session.Exec(kLoadPair, one, other).at(0), &state);
     if (state.id != 0) {
-      ReadMembers(session, {state.id}, {0}, {{state.id, &state}});
+      const std::vector<int64_t> ids = {state.id}, versions = {0};
+      for (const pqxx::row& row : session.Exec(kLoadMembers, pg::Array(ids), pg::Array(versions))) {
+        ReadMember(row, &state);
+      }
     }
     return state;
   });
@@ -259,7 +270,7 @@ absl::StatusOr<AppendResult> PgMessageStore::Append(const AppendBatch& batch, bo
 absl::StatusOr<ChangeOutcome> PgMessageStore::Change(const ConversationState& state,
                                                      const ChangePlan& plan, Entry* entry) {
   const std::vector<int> roles(plan.begin.size(), static_cast<int>(plan.begin_role));
-  return pool_->Write([&](pg::Session& session) {
+  return pool_->Write([&](pg::Session& session) -> absl::StatusOr<ChangeOutcome> {
     const pqxx::row row =
         session
             .Exec(kChange, state.id, state.last_seq, state.version, entry->sender,
@@ -279,6 +290,8 @@ absl::StatusOr<ChangeOutcome> PgMessageStore::Change(const ConversationState& st
         return ChangeOutcome::kStored;
       case 2:
         return ChangeOutcome::kStale;
+      case 4:
+        return Error(Reason::MEMBER_REFUSED);
       default:
         return ChangeOutcome::kKnown;
     }
@@ -288,14 +301,21 @@ absl::StatusOr<ChangeOutcome> PgMessageStore::Change(const ConversationState& st
 absl::StatusOr<PgMessageStore::CreatedGroup> PgMessageStore::CreateGroup(
     int64_t founder, const std::string& request_id, int64_t request_hash, const std::string& title,
     bool open_history, const std::vector<int64_t>& members, const std::string& content) {
-  return pool_->Write([&](pg::Session& session) {
+  return pool_->Write([&](pg::Session& session) -> absl::StatusOr<CreatedGroup> {
     const pqxx::row row = session
                               .Exec(kCreateGroup, founder, UuidFromBytes(request_id), request_hash,
                                     title, open_history, pg::Array(members),
                                     static_cast<int>(EntryKind::kGroupCreated), pg::Bytes(content))
                               .at(0);
+    if (row["outcome"].as<int>() == 4) return Error(Reason::MEMBER_REFUSED);
     return CreatedGroup{row["made_id"].as<int64_t>(), row["outcome"].as<int>() != 0,
                         row["made_hash"].as<int64_t>()};
+  });
+}
+
+absl::StatusOr<bool> PgMessageStore::Shows(int64_t user, int64_t conversation) {
+  return pool_->Read([&](pg::Session& session) {
+    return session.Exec(kShows, user, conversation).at(0).at(0).as<bool>();
   });
 }
 

@@ -75,6 +75,9 @@ class PgMessageStore {
                                            bool open_history, const std::vector<int64_t>& members,
                                            const std::string& content);
 
+  // Whether the user may know of the conversation; see chat.shows.
+  absl::StatusOr<bool> Shows(int64_t user, int64_t conversation);
+
   // Whether a request that makes no entry of an existing conversation was answered before.
   absl::StatusOr<bool> IsAnswered(int64_t user, const std::string& request_id);
 

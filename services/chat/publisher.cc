@@ -13,10 +13,11 @@ void Publisher::PublishEntry(const std::vector<int64_t>& audience, const Entry& 
 }
 
 void Publisher::PublishEvent(const std::vector<int64_t>& audience, const v1::Event& event,
-                             const std::string& replace_key) {
+                             const std::string& replace_key, bool fleeting) {
   internal::v1::Publication publication;
   publication.set_event(event.SerializeAsString());
   publication.set_replace_key(replace_key);
+  publication.set_fleeting(fleeting);
   links_->Publish(audience, publication);
 }
 

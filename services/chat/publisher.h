@@ -26,9 +26,9 @@ class Publisher {
   // `origin` may be null.
   void PublishEntry(const std::vector<int64_t>& audience, const Entry& entry, const Origin* origin);
   // A later event with the same replace_key replaces this one for clients that are slow; empty:
-  // none.
+  // none. `fleeting`: may be dropped for them, too.
   void PublishEvent(const std::vector<int64_t>& audience, const v1::Event& event,
-                    const std::string& replace_key = {});
+                    const std::string& replace_key = {}, bool fleeting = false);
 
  private:
   bus::LinkServer* const links_;

@@ -158,7 +158,9 @@ ResumePasses::~ResumePasses() {
 }
 
 void ResumePasses::Start(const std::shared_ptr<bus::Link>& link, const bus::Session& session,
-                         const v1::Have& have) {
+                         const std::string& bytes) {
+  v1::Have have;
+  const bool parsed = have.ParseFromString(bytes);
   auto pass = std::make_shared<Pass>();
   pass->link = link;
   pass->session = session.number;
@@ -182,6 +184,7 @@ void ResumePasses::Start(const std::shared_ptr<bus::Link>& link, const bus::Sess
     overloaded = pending_ > options_.total_pending;
   }
   if (replaced != nullptr) replaced->Cancel();
+  if (!parsed) return Finish(pass, Error(Reason::MALFORMED_REQUEST, "not a Have"));
   if (epoch == 0) return Finish(pass, Error(Reason::DATABASE_UNAVAILABLE));
   if (overloaded) return Finish(pass, Error(Reason::OVERLOADED));
   Submit(pass);

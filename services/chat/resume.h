@@ -42,9 +42,11 @@ class ResumePasses {
   // Gives passes up, and waits for pages that are being read. The links must be down.
   ~ResumePasses();
 
-  // Replaces a pass of the session that is under way: nothing more of that one is sent.
+  // `have`: im.chat.v1.Have, serialised; the pass of one that does not parse fails with
+  // MALFORMED_REQUEST. Replaces a pass of the session that is under way: nothing more of that one
+  // is sent.
   void Start(const std::shared_ptr<bus::Link>& link, const bus::Session& session,
-             const v1::Have& have);
+             const std::string& have);
   // The gateway has room for another page.
   void More(const std::shared_ptr<bus::Link>& link, const bus::Session& session);
   // The session is gone; all of the link are.

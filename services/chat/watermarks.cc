@@ -22,7 +22,7 @@ constexpr size_t kMostGathered = 500'000;
 // As text without braces: libpqxx has no arrays that its versions 6 and 7 agree on.
 constexpr char kMarkRead[] =
     "SELECT read_seq, delivered_seq, unread, log_position, array_to_string(audience, ',') "
-    "FROM chat.mark_read($1, $2, $3)";
+    "FROM chat.mark_read($1, $2, $3) WHERE chat.shows($1, $2)";
 constexpr char kAcknowledge[] =
     "SELECT conversation_id, user_id, read_seq, delivered_seq, present, "
     "       array_to_string(audience, ',') "
@@ -84,8 +84,9 @@ absl::StatusOr<ReadMark> Watermarks::MarkRead(int64_t user, int64_t conversation
   };
   const absl::StatusOr<Outcome> outcome =
       pool_->Write([&](pg::Session& session) -> absl::StatusOr<Outcome> {
-        const pqxx::row row = session.Exec(kMarkRead, user, conversation, seq)[0];
-        if (row[0].is_null()) return Error(Reason::CONVERSATION_NOT_FOUND);
+        const pqxx::result rows = session.Exec(kMarkRead, user, conversation, seq);
+        if (rows.empty()) return Error(Reason::CONVERSATION_NOT_FOUND);
+        const pqxx::row row = rows[0];
         return Outcome{{row[0].as<int64_t>(), row[2].as<int64_t>()},
                        row[1].as<int64_t>(),
                        row[3].is_null() ? 0 : row[3].as<int64_t>(),

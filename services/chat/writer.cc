@@ -13,9 +13,9 @@
 namespace im::chat {
 namespace {
 
-// How long to try on a conversation that keeps changing under us before CONVERSATION_BUSY: as long as
-// one attempt may wait for the row's lock. Two instances that both believe to own a busy conversation
-// lose many attempts to each other.
+// How long to try on a conversation that keeps changing under us before CONVERSATION_BUSY: as long
+// as one attempt may wait for the row's lock. Two instances that both believe to own a busy
+// conversation lose many attempts to each other.
 constexpr std::chrono::seconds kPatience(1);
 
 struct Metrics {
@@ -349,7 +349,10 @@ absl::StatusOr<std::optional<Entry>> Writer::FindEarlier(const ConversationState
 }
 
 absl::Status Writer::RefusalOf(int64_t conversation, int64_t user, const absl::Status& refusal) {
-  if (ReasonOf(refusal) != Reason::NOT_A_MEMBER) return refusal;
+  if (ReasonOf(refusal) != Reason::NOT_A_MEMBER) {
+    IM_ASSIGN_OR_RETURN(const bool shows, store_.Shows(user, conversation));
+    return shows ? refusal : Error(Reason::CONVERSATION_NOT_FOUND);
+  }
   IM_ASSIGN_OR_RETURN(const std::optional<LastStay> stay, store_.FindLastStay(conversation, user));
   return stay ? refusal : Error(Reason::CONVERSATION_NOT_FOUND);
 }
@@ -424,7 +427,8 @@ void Writer::ShowTyping(const TypingItem& item) {
   audience.erase(std::remove(audience.begin(), audience.end(), item.user), audience.end());
   publisher_->PublishEvent(
       audience, event,
-      "typing/" + std::to_string(item.conversation_id) + "/" + std::to_string(item.user));
+      "typing/" + std::to_string(item.conversation_id) + "/" + std::to_string(item.user),
+      /*fleeting=*/true);
   item.done(absl::OkStatus());
 }
 

@@ -121,6 +121,7 @@ void PresenceServer::Flush() {
     internal::v1::Publication publication;
     publication.set_event(ToEvent(change));
     publication.set_replace_key(absl::StrCat("presence/", change.user));
+    publication.set_fleeting(true);
     links_->Publish(change.audience, publication);
   }
   for (const Portrait& portrait : outbox.portraits) {

@@ -119,6 +119,17 @@ TEST_F(HistoryTest, ADirectConversationIsListedOnceItHoldsSomething) {
   const int64_t direct = chat_.Direct(kAlice, kBob);
   EXPECT_THAT(Conversations(kAlice), IsEmpty());
   EXPECT_THAT(Conversations(kBob), IsEmpty());
+  // To Bob, who did not open it, it is not there, whatever he tries.
+  v1::ListEntriesRequest request;
+  request.set_conversation_id(direct);
+  for (const absl::Status& status : {store_.GetConversation(kBob, direct).status(),
+                                     store_.ListMembers(kBob, direct, 0, 9).status(),
+                                     store_.ListWatermarks(kBob, direct, 0, 9).status(),
+                                     ListEntries(store_, kBob, request).status()}) {
+    EXPECT_THAT(ReasonOf(status), Optional(Reason::CONVERSATION_NOT_FOUND));
+  }
+  EXPECT_EQ(ListEntries(store_, kAlice, request)->entries_size(), 0);
+  EXPECT_EQ(store_.ListMembers(kAlice, direct, 0, 9)->size(), 2U);
   EXPECT_EQ(Get(kAlice, direct).last_seq, 0);
   EXPECT_FALSE(Get(kAlice, direct).last_entry.has_value());
   chat_.Say(direct, kAlice, "hi");

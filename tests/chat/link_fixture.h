@@ -124,10 +124,13 @@ class TestGateway {
     ASSERT_TRUE(answer.has_value() && answer->has_opened());
   }
   void Have(uint64_t session, const chat::v1::Have& have) {
+    HaveBytes(session, have.SerializeAsString());
+  }
+  void HaveBytes(uint64_t session, const std::string& have) {
     internal::v1::GatewayItem item;
     item.mutable_call()->set_session(session);
     item.mutable_call()->set_frame(3);
-    item.mutable_call()->set_request(have.SerializeAsString());
+    item.mutable_call()->set_request(have);
     Send(item);
   }
   void More(uint64_t session) {

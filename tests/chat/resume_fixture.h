@@ -73,9 +73,7 @@ class ResumeTest : public ::testing::Test {
  protected:
   ResumeTest() {
     links_.on_call = [this](const auto& link, const auto& session, const auto& call) {
-      v1::Have have;
-      ASSERT_TRUE(have.ParseFromString(call.request()));
-      passes_->Start(link, session, have);
+      passes_->Start(link, session, call.request());
     };
     links_.on_more = [this](const auto& link, const auto& session) {
       passes_->More(link, session);

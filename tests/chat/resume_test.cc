@@ -64,6 +64,13 @@ TEST_F(ResumeTest, UpToTwoHundredComeMoreLeaveAGap) {
             Join({"c300", "g1-250"}, Entries(251, 300)));
 }
 
+TEST_F(ResumeTest, RefusesWhatIsNoHave) {
+  gateway_->HaveBytes(1, "\xff");
+  const internal::v1::ResumeEnd end = Receive(1).end;
+  EXPECT_EQ(end.failure().reason(), "MALFORMED_REQUEST");
+  EXPECT_EQ(end.failure().code(), static_cast<int>(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(ResumeTest, GapsKeepInsideTheStays) {
   const int64_t group = chat_.Group(kAlice, {kBob});  // 1
   chat_.Say(group, kAlice, "x", 149);                 // 2..150

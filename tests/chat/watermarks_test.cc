@@ -144,6 +144,13 @@ TEST_F(WatermarksTest, ChangesOfMembersAreReadButDoNotCount) {
   EXPECT_EQ(Mark(kBob, group, 4).unread, 0);
 }
 
+TEST_F(WatermarksTest, NothingIsMarkedInWhatIsNotThereYet) {
+  const int64_t direct = chat_.Direct(kAlice, kBob);
+  EXPECT_THAT(ReasonOf(watermarks_.MarkRead(kBob, direct, 1).status()),
+              Optional(Reason::CONVERSATION_NOT_FOUND));
+  EXPECT_EQ(Mark(kAlice, direct, 1).read_seq, 0);
+}
+
 TEST_F(WatermarksTest, NobodyMarksWhatIsNotTheirs) {
   const int64_t group = chat_.Group(kAlice, {kBob});
   chat_.Say(group, kAlice, "x", 3);
@@ -241,6 +248,8 @@ TEST_F(WatermarksTest, ALockedMemberIsTriedAgain) {
 TEST_F(WatermarksTest, NoDeadlocks) {
   const int64_t one = chat_.Direct(kAlice, kBob);
   const int64_t other = chat_.Direct(kBob, kCarol);
+  chat_.Say(one, kAlice, "x");
+  chat_.Say(other, kBob, "x");
   constexpr int kRounds = 100;
   std::atomic<int> failed{0};
   std::vector<std::thread> threads;

@@ -178,6 +178,10 @@ TEST_F(WriterTest, StrangersAndFormerMembersAreToldApart) {
 
 TEST_F(WriterTest, WhoWroteFirstMayBeAnswered) {
   database_.Exec("UPDATE chat.users SET reachability = 1 WHERE user_id = 1");
+  // Ann opened it, so to Bob it is not there yet.
+  EXPECT_THAT(ReasonOf(Send(direct_, kBob, "hello?").get().status()),
+              Optional(Reason::CONVERSATION_NOT_FOUND));
+  ASSERT_TRUE(store_.OpenDirect(kBob, kAnn).ok());
   EXPECT_THAT(ReasonOf(Send(direct_, kBob, "hello?").get().status()),
               Optional(Reason::RECIPIENT_REFUSES));
   ASSERT_TRUE(Send(direct_, kAnn, "hi").get().ok());
@@ -214,6 +218,43 @@ TEST_F(WriterTest, AMemberAddedThroughOneWriterSendsThroughTheOtherAtOnce) {
               }).ok());
   EXPECT_THAT(ReasonOf(Send(group_, kEve, "hi", RandomBytes(16), &other).get().status()),
               Optional(Reason::NOT_A_MEMBER));
+}
+
+TEST_F(WriterTest, WhoHasBlockedMeanwhileIsNotAdded) {
+  const auto add = [&] {
+    return Change(kAnn, RandomBytes(16), [&](const ConversationState& state, auto&) {
+      // After whatever was checked before.
+      database_.Exec(
+          "INSERT INTO chat.contacts (user_id, other_user_id, blocked) "
+          "VALUES (3, 1, true) ON CONFLICT DO NOTHING");
+      return PlanAdd(state, kAnn, {kEve});
+    });
+  };
+  EXPECT_THAT(ReasonOf(add().status()), Optional(Reason::MEMBER_REFUSED));
+  EXPECT_THAT(
+      ReasonOf(store_.CreateGroup(kAnn, RandomBytes(16), 1, "t", false, {kAnn, kEve}, "").status()),
+      Optional(Reason::MEMBER_REFUSED));
+  EXPECT_EQ(database_.Value("SELECT count(*) FROM chat.members WHERE user_id = 3"), "0");
+}
+
+// A connection that breaks between the two reads of a refresh.
+TEST_F(WriterTest, AStateIsTakenOverWholeOrNotAtAll) {
+  ConversationState state;
+  state.id = group_;
+  ASSERT_TRUE(store_.Refresh({&state}).ok());
+  ASSERT_EQ(state.members.size(), 2U);
+  ASSERT_TRUE(Change(kBob, RandomBytes(16), [](const ConversationState& now, auto&) {
+                return PlanLeave(now, kBob);
+              }).ok());
+  const int64_t version = state.version;
+  database_.Exec("ALTER TABLE chat.members RENAME COLUMN closed_seq TO elsewhere");
+  EXPECT_FALSE(store_.Refresh({&state}).ok());
+  EXPECT_EQ(state.version, version);
+  EXPECT_EQ(state.members.size(), 2U);
+  database_.Exec("ALTER TABLE chat.members RENAME COLUMN elsewhere TO closed_seq");
+  ASSERT_TRUE(store_.Refresh({&state}).ok());
+  EXPECT_GT(state.version, version);
+  EXPECT_EQ(state.members.size(), 1U);
 }
 
 TEST_F(WriterTest, AFounderLeavesAndComesBack) {

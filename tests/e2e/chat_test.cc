@@ -118,6 +118,27 @@ TEST_F(ChatTest, GroupsHaveStays) {
   EXPECT_THAT(bob_.ReadsHistory(group), ElementsAre("welcome", "again"));
 }
 
+TEST_F(ChatTest, MembersWhoAreThereAreNoHindranceToAddingOthers) {
+  Person carol(stack_.address(), "carol"), dave(stack_.address(), "dave");
+  ann_.Befriends(bob_);
+  ann_.Befriends(carol);
+  bob_.Befriends(dave);
+  const int64_t group = ann_.CreatesGroup("team", {bob_.id(), carol.id()});
+  chat::v1::AddMembersRequest add;
+  add.set_conversation_id(group);
+  const auto adds = [&](const std::vector<int64_t>& ids) {
+    add.set_request_id(RandomBytes(16));
+    add.mutable_user_ids()->Assign(ids.begin(), ids.end());
+    return bob_.Call(&chat::v1::ConversationService::Stub::AddMembers, add);
+  };
+  // Carol is no contact of Bob's.
+  const auto added = adds({carol.id(), dave.id()});
+  ASSERT_TRUE(added.ok()) << added.status();
+  EXPECT_THAT(added->entry().members_added().user_ids(), ElementsAre(dave.id()));
+  Person eve(stack_.address(), "eve");
+  EXPECT_THAT(ReasonOf(adds({carol.id(), eve.id()}).status()), Optional(Reason::MEMBER_REFUSED));
+}
+
 TEST_F(ChatTest, ContactsSeePresence) {
   ann_.Befriends(bob_);
   auto anns = ann_.Connects();

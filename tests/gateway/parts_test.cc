@@ -115,37 +115,46 @@ std::string Bytes(const Frame& frame) {
 
 TEST(OutboxTest, KeepsOrder) {
   Outbox outbox(1000);
-  EXPECT_TRUE(outbox.AddLive(Frame("a"), ""));
+  EXPECT_TRUE(outbox.AddLive(Frame("a"), "", false));
   outbox.Keep(Frame("b"));
-  EXPECT_TRUE(outbox.AddLive(Frame("c"), ""));
+  EXPECT_TRUE(outbox.AddLive(Frame("c"), "", false));
   EXPECT_THAT(All(&outbox), ElementsAre("a", "b", "c"));
   EXPECT_EQ(outbox.bytes(), 0u);
 }
 
 TEST(OutboxTest, ALaterEventTakesThePlaceOfAnEarlierOne) {
   Outbox outbox(1000);
-  outbox.AddLive(Frame("typing"), "t");
-  outbox.AddLive(Frame("b"), "");
-  outbox.AddLive(Frame("stopped"), "t");
+  outbox.AddLive(Frame("typing"), "t", true);
+  outbox.AddLive(Frame("b"), "", false);
+  outbox.AddLive(Frame("stopped"), "t", true);
   EXPECT_THAT(All(&outbox), ElementsAre("stopped", "b"));
-  outbox.AddLive(Frame("again"), "t");
+  outbox.AddLive(Frame("again"), "t", true);
   EXPECT_THAT(All(&outbox), ElementsAre("again"));
 }
 
-TEST(OutboxTest, DropsReplaceableOnesFirst) {
+TEST(OutboxTest, DropsFleetingOnesFirst) {
   Outbox outbox(400);
-  EXPECT_TRUE(outbox.AddLive(Frame(std::string(100, 'p')), "p"));
-  EXPECT_TRUE(outbox.AddLive(Frame(std::string(100, 'a')), ""));
-  EXPECT_TRUE(outbox.AddLive(Frame(std::string(100, 'b')), ""));
-  EXPECT_EQ(outbox.replaceable_dropped(), 1u);
+  EXPECT_TRUE(outbox.AddLive(Frame(std::string(100, 'p')), "p", true));
+  EXPECT_TRUE(outbox.AddLive(Frame(std::string(100, 'a')), "", false));
+  EXPECT_TRUE(outbox.AddLive(Frame(std::string(100, 'b')), "", false));
+  EXPECT_EQ(outbox.fleeting_dropped(), 1u);
   EXPECT_THAT(All(&outbox), ElementsAre(std::string(100, 'a'), std::string(100, 'b')));
+}
+
+// A watermark, say: a later one replaces it, but nobody would say it again.
+TEST(OutboxTest, DropsWhatIsReplaceableOnlyWithEverything) {
+  Outbox outbox(300);
+  EXPECT_TRUE(outbox.AddLive(Frame(std::string(100, 'a')), "read/1", false));
+  EXPECT_TRUE(outbox.AddLive(Frame(std::string(100, 'b')), "read/1", false));
+  EXPECT_FALSE(outbox.AddLive(Frame(std::string(200, 'c')), "", false));
+  EXPECT_TRUE(outbox.empty());
 }
 
 TEST(OutboxTest, DropsAllEventsAndNoAnswerWhenFull) {
   Outbox outbox(300);
   outbox.KeepAnswer(Frame("answer"));
-  EXPECT_TRUE(outbox.AddLive(Frame(std::string(200, 'a')), ""));
-  EXPECT_FALSE(outbox.AddLive(Frame(std::string(200, 'b')), ""));
+  EXPECT_TRUE(outbox.AddLive(Frame(std::string(200, 'a')), "", false));
+  EXPECT_FALSE(outbox.AddLive(Frame(std::string(200, 'b')), "", false));
   outbox.AddResync();
   outbox.AddResync();
   outbox.Keep(Frame("end"));
@@ -158,11 +167,11 @@ TEST(OutboxTest, DropsAllEventsAndNoAnswerWhenFull) {
 TEST(OutboxTest, AppendsWhatWasHeld) {
   Outbox outbox(1000);
   Outbox held(1000);
-  outbox.AddLive(Frame("a"), "k");
-  held.AddLive(Frame("b"), "");
-  held.AddLive(Frame("c"), "k");
+  outbox.AddLive(Frame("a"), "k", true);
+  held.AddLive(Frame("b"), "", false);
+  held.AddLive(Frame("c"), "k", true);
   outbox.Append(&held);
-  outbox.AddLive(Frame("d"), "k");
+  outbox.AddLive(Frame("d"), "k", true);
   EXPECT_TRUE(held.empty());
   EXPECT_THAT(All(&outbox), ElementsAre("a", "b", "d"));
 }

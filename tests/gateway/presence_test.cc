@@ -52,12 +52,12 @@ TEST(OutboxTest, WhatComesAfterAPictureStaysBehindIt) {
   const Frame before = EventFrame(kPresenceEvent, "before");
   const Frame picture = EventFrame(kPresenceEvent, "picture");
   const Frame after = EventFrame(kPresenceEvent, "after");
-  EXPECT_TRUE(box.AddLive(before, "presence/5"));
+  EXPECT_TRUE(box.AddLive(before, "presence/5", true));
   EXPECT_TRUE(box.AddPicture(picture));
   Outbox other(100000);
   other.Append(&box);
-  EXPECT_TRUE(other.AddLive(after, "presence/5"));
-  EXPECT_TRUE(other.AddLive(after, "presence/5"));
+  EXPECT_TRUE(other.AddLive(after, "presence/5", true));
+  EXPECT_TRUE(other.AddLive(after, "presence/5", true));
   Frame frame;
   std::vector<size_t> sizes;
   while (other.Pop(&frame)) sizes.push_back(frame.size());

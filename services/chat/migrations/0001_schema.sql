@@ -69,6 +69,8 @@ CREATE TABLE chat.members (
   delivered_seq bigint NOT NULL DEFAULT 0,
   -- The last message they sent in this stay.
   sent_seq bigint NOT NULL DEFAULT 0,
+  -- Direct: whether the member opened it. To who did not it is not there until it holds something.
+  opened boolean NOT NULL DEFAULT false,
   -- Direct: messages up to here no longer invite an answer (the two were contacts and are not).
   -- Somebody whom the member wrote to after this may answer.
   closed_seq bigint NOT NULL DEFAULT 0,
@@ -112,6 +114,15 @@ CREATE TABLE chat.contacts (
   blocked boolean NOT NULL DEFAULT false,
   PRIMARY KEY (user_id, other_user_id)
 ) WITH (fillfactor = 70);
+CREATE INDEX contacts_blocked ON chat.contacts (other_user_id, user_id) WHERE blocked;
+
+-- Whom the user has blocked, and who has blocked the user.
+CREATE FUNCTION chat.blocked_with(p_user bigint) RETURNS SETOF bigint
+LANGUAGE sql STABLE AS $$
+  SELECT k.other_user_id FROM chat.contacts k WHERE k.user_id = p_user AND k.blocked
+  UNION ALL
+  SELECT k.user_id FROM chat.contacts k WHERE k.other_user_id = p_user AND k.blocked
+$$;
 
 -- The own log: which record of an account changed at which position. What it says stands in the
 -- record's own table. Updated in place, never deleted.
@@ -180,7 +191,7 @@ BEGIN
   RETURN v_id;
 END $$;
 
--- The direct conversation of a pair, made if it is not there.
+-- The direct conversation of a pair, made if it is not there, for p_one.
 CREATE FUNCTION chat.open_direct(p_one bigint, p_other bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -191,5 +202,15 @@ BEGIN
   IF NOT FOUND THEN
     v_id := chat.raise_pair(p_one, p_other);
   END IF;
+  UPDATE chat.members m SET opened = true
+  WHERE m.conversation_id = v_id AND m.user_id = p_one AND NOT m.opened;
   RETURN v_id;
 END $$;
+
+-- Whether the user has ever been a member and may know of the conversation.
+CREATE FUNCTION chat.shows(p_user bigint, p_conversation bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (SELECT 1 FROM chat.members m JOIN chat.conversations c ON c.id = m.conversation_id
+                 WHERE m.conversation_id = p_conversation AND m.user_id = p_user
+                   AND (c.kind = 2 OR c.last_seq > 0 OR m.opened))
+$$;

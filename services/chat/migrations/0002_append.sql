@@ -77,11 +77,22 @@ BEGIN
   RETURN QUERY SELECT 0, c.id, NULL::int, c.at FROM unnest(c_id, v_at) AS c (id, at);
 END $$;
 
+-- Whether there is a block between the user and one of the others. What comes after holds until the
+-- end of the transaction: whoever blocks locks this row, too.
+CREATE FUNCTION chat.refused(p_user bigint, p_others bigint[]) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO chat.users (user_id) VALUES (p_user) ON CONFLICT DO NOTHING;
+  PERFORM 1 FROM chat.users u WHERE u.user_id = p_user FOR NO KEY UPDATE;
+  RETURN EXISTS (SELECT 1 FROM chat.blocked_with(p_user) AS b (id) WHERE b.id = ANY (p_others));
+END $$;
+
 -- A change of a group's members or settings: one entry, the stays it begins and ends, the title.
 -- Waits for the row's lock (lock_timeout applies).
 -- p_begin: users whose stay begins; p_begin_first: the first entry they may see. p_end: users whose
 -- stay ends; p_by_self: by their own doing. p_title: null leaves it.
--- outcome: 0 stored; 2 the row is not as remembered; 3 the request id is known.
+-- outcome: 0 stored; 2 the row is not as remembered; 3 the request id is known; 4 p_sender and one of
+-- p_begin have blocked each other meanwhile.
 CREATE FUNCTION chat.change(
   p_conversation bigint, p_seq bigint, p_version bigint,
   p_sender bigint, p_request uuid, p_hash bigint, p_kind smallint, p_content bytea,
@@ -101,6 +112,10 @@ BEGIN
   END IF;
   IF v_row.last_seq IS DISTINCT FROM p_seq OR v_row.version IS DISTINCT FROM p_version THEN
     outcome := 2;
+    RETURN;
+  END IF;
+  IF p_begin <> ARRAY[p_sender] AND chat.refused(p_sender, p_begin) THEN
+    outcome := 4;
     RETURN;
   END IF;
   stored_at := greatest(v_row.last_at, clock_timestamp());
@@ -125,7 +140,7 @@ BEGIN
 END $$;
 
 -- A group with its first entry. outcome: 0 made; 3 the request id is known: made_id and made_hash are
--- those of the first request.
+-- those of the first request; 4 p_founder and one of p_members have blocked each other meanwhile.
 CREATE FUNCTION chat.create_group(
   p_founder bigint, p_request uuid, p_hash bigint, p_title text, p_open_history boolean,
   p_members bigint[], p_kind smallint, p_content bytea,
@@ -146,6 +161,11 @@ BEGIN
     IF made_hash = p_hash THEN
       made_id := convert_from(v_response, 'UTF8')::bigint;
     END IF;
+    RETURN;
+  END IF;
+  IF chat.refused(p_founder, p_members) THEN
+    outcome := 4;
+    made_id := 0;
     RETURN;
   END IF;
   v_at := clock_timestamp();

@@ -8,6 +8,11 @@ LANGUAGE sql STABLE AS $$
   SELECT CASE WHEN count(*) <= 50 THEN array_agg(m.user_id) END
   FROM (SELECT user_id FROM chat.members
         WHERE conversation_id = p_conversation AND end_seq IS NULL LIMIT 51) m
+  WHERE NOT EXISTS (
+    SELECT 1 FROM chat.conversations c
+    JOIN chat.contacts k ON k.user_id IN (c.low_user_id, c.high_user_id)
+      AND k.other_user_id = c.low_user_id + c.high_user_id - k.user_id
+    WHERE c.id = p_conversation AND k.blocked)
 $$;
 
 -- Raises somebody's read mark, in their newest stay: never down, never past what they may see.
