@@ -86,15 +86,15 @@ TEST(PasswordHasherTest, MatchesWhatItHashed) {
   const auto hasher = PasswordHasher::Create({.memory_kib = 8, .passes = 1});
   ASSERT_TRUE(hasher.ok()) << hasher.status();
   const std::string hash = *(*hasher)->Hash("secret");
-  EXPECT_TRUE((*hasher)->Matches(hash, "secret"));
-  EXPECT_FALSE((*hasher)->Matches(hash, "Secret"));
-  EXPECT_FALSE((*hasher)->Matches("not a hash", "secret"));
-  EXPECT_FALSE((*hasher)->MatchesNobody("secret"));
+  EXPECT_TRUE(*(*hasher)->Matches(hash, "secret"));
+  EXPECT_FALSE(*(*hasher)->Matches(hash, "Secret"));
+  EXPECT_FALSE(*(*hasher)->Matches("not a hash", "secret"));
+  EXPECT_FALSE(*(*hasher)->Matches(UnmatchedHash((*hasher)->parameters()), "secret"));
   EXPECT_NE(hash, *(*hasher)->Hash("secret"));
   EXPECT_FALSE((*hasher)->IsOutdated(hash));
   const auto dearer = PasswordHasher::Create({.memory_kib = 16, .passes = 1});
   EXPECT_TRUE((*dearer)->IsOutdated(hash));
-  EXPECT_TRUE((*dearer)->Matches(hash, "secret"));
+  EXPECT_TRUE(*(*dearer)->Matches(hash, "secret"));
 }
 
 TEST(PasswordHasherTest, FailsAtOnceWithParametersThatCannotBe) {
