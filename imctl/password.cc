@@ -29,8 +29,8 @@ absl::StatusOr<std::string> Ask(const std::string& prompt) {
   tcgetattr(tty, &before);
   termios silent = before;
   silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-  // Ctrl-C comes as a character, so that the echo is never left off; it ends the line, so that it comes
-  // at once.
+  // Ctrl-C comes as a character, so that the echo is never left off; it ends the line, so that it
+  // comes at once.
   silent.c_lflag &= ~static_cast<tcflag_t>(ISIG);
   silent.c_cc[VEOL] = kCtrlC;
   tcsetattr(tty, TCSAFLUSH, &silent);

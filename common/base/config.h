@@ -28,8 +28,8 @@ class Config {
   // For subcommands and positional arguments.
   CLI::App& app() { return app_; }
 
-  // An exit code if the program should end now: 0 after --help, --version or --print-config, 2 after
-  // an error, which has been printed to stderr.
+  // An exit code if the program should end now: 0 after --help, --version or --print-config, 2
+  // after an error, which has been printed to stderr.
   std::optional<int> Parse(int argc, char** argv);
 
  private:

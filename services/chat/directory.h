@@ -24,8 +24,8 @@ class Directory {
  public:
   virtual ~Directory() = default;
 
-  // USER_NOT_FOUND (metadata user_ids: up to 100 of those missing) unless all of them have an account. Any number, in any
-  // order. SERVICE_UNAVAILABLE when im-auth cannot be asked.
+  // USER_NOT_FOUND (metadata user_ids: up to 100 of those missing) unless all of them have an
+  // account. Any number, in any order. SERVICE_UNAVAILABLE when im-auth cannot be asked.
   virtual absl::Status CheckExist(const std::vector<int64_t>& ids) = 0;
   // Those of `ids`, at most 10,000, whose user name or display name holds the text; sorted.
   virtual absl::StatusOr<std::vector<int64_t>> Match(const std::vector<int64_t>& ids,

@@ -65,7 +65,8 @@ class HealthProbe {
   bool IsServing() {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
-    // Only a waiting call drives the connection on; without one gRPC looks after it every five seconds.
+    // Only a waiting call drives the connection on; without one gRPC looks after it every five
+    // seconds.
     context.set_wait_for_ready(true);
     grpc::health::v1::HealthCheckResponse response;
     return stub_->Check(&context, {}, &response).ok() &&
