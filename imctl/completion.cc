@@ -36,10 +36,9 @@ void AppendCases(const CLI::App& app, const CLI::App& top, const std::string& pa
 }  // namespace
 
 void AddCompletion(CLI::App& app, Run* run) {
-  auto shell = std::make_shared<std::string>();
   CLI::App* command = AddCommand(app, "completion", "Print a script that completes command lines",
                                  "source <(imctl completion bash)");
-  command->add_option("SHELL", *shell, "bash")->required()->check(CLI::IsMember({"bash"}));
+  command->add_option("SHELL", "bash")->required()->check(CLI::IsMember({"bash"}));
   const CLI::App* top = &app;
   command->callback([=] {
     *run = [top](Context&) -> absl::Status {
@@ -47,12 +46,12 @@ void AddCompletion(CLI::App& app, Run* run) {
       AppendCases(*top, *top, "imctl", &cases);
       PrintLine(absl::StrCat(
           R"(_imctl() {
-  local word path=imctl words skip= i
+  local word path=imctl words option= i
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
-    if [ -n "$skip" ]; then skip=; continue; fi
+    if [ -n "$option" ]; then option=; continue; fi
     case $word in
-      --profile | --server | --ca) skip=1 ;;
+      --profile | --server | --ca) option=$word ;;
       -*) ;;
       *)
         case "$path $word" in
@@ -75,7 +74,9 @@ void AddCompletion(CLI::App& app, Run* run) {
         esac ;;
     esac
   done
-  case $path in
+  case $option$path in
+    --profile*) words=$(cd "${IMCTL_HOME:-${XDG_CONFIG_HOME:-$HOME/.config}/imctl}" 2> /dev/null && ls) ;;
+    --*) words= ;;
 )",
           cases, R"(  esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}")
