@@ -1,6 +1,10 @@
+#include <set>
+
+#include "absl/strings/ascii.h"
 #include "im/auth/v1/accounts.grpc.pb.h"
 #include "imctl/commands.h"
 #include "imctl/output.h"
+#include "imctl/people.h"
 
 namespace im::imctl {
 
@@ -16,12 +20,18 @@ void AddLookup(CLI::App& app, Run* run) {
       IM_ASSIGN_OR_RETURN(const auto response,
                           context.Call(&auth::v1::AccountService::Stub::LookUpProfiles, request));
       Table table({"USER", "DISPLAY NAME", "BIO"});
+      std::set<std::string> found;
       for (const auto& profile : response.profiles()) {
+        found.insert(profile.user_name());
         if (context.json()) PrintLine(ToJson(profile));
         table.Add({profile.user_name(), profile.display_name(), profile.bio()});
       }
-      if (!context.json()) table.Print("Nobody of that name.");
-      return absl::OkStatus();
+      if (!context.json() && !found.empty()) table.Print("");
+      std::vector<std::string> missing;
+      for (const std::string& name : *names) {
+        if (found.count(absl::AsciiStrToLower(name)) == 0) missing.push_back(name);
+      }
+      return missing.empty() ? absl::OkStatus() : NoSuchUsers(missing);
     };
   });
 }

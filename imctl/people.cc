@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "im/auth/v1/accounts.grpc.pb.h"
 #include "im/chat/v1/conversations.grpc.pb.h"
 
@@ -58,6 +59,11 @@ absl::StatusOr<chat::v1::Conversation> GroupByTitle(Context& context, const std:
 }
 
 }  // namespace
+
+absl::Status NoSuchUsers(const std::vector<std::string>& names) {
+  return Error(Reason::USER_NOT_FOUND,
+               absl::StrCat("there is no user '", absl::StrJoin(names, "', '"), "'"));
+}
 
 People::~People() {
   if (!changed_) return;
@@ -114,18 +120,16 @@ absl::StatusOr<std::vector<int64_t>> People::Ids(const std::vector<std::string>&
   }
   if (!unknown.empty()) IM_RETURN_IF_ERROR(LookUp(unknown, {}));
   std::vector<int64_t> ids;
-  std::string missing;
+  std::vector<std::string> missing;
   for (const std::string& name : folded) {
     const auto it = ids_.find(name);
     if (it == ids_.end()) {
-      absl::StrAppend(&missing, missing.empty() ? "" : ", ", name);
+      missing.push_back(name);
     } else {
       ids.push_back(it->second);
     }
   }
-  if (!missing.empty()) {
-    return Error(Reason::USER_NOT_FOUND, absl::StrCat("there is no user ", missing));
-  }
+  if (!missing.empty()) return NoSuchUsers(missing);
   return ids;
 }
 

@@ -48,6 +48,9 @@ class People {
   std::map<int64_t, std::string> names_;
 };
 
+// USER_NOT_FOUND for these.
+absl::Status NoSuchUsers(const std::vector<std::string>& names);
+
 // "bob" or "user:bob": the direct conversation with bob, opened if need be. "12", "group:12": the
 // conversation of this id. "group:TITLE", and any text that is no user's name: the group so titled,
 // which must be only one.

@@ -132,6 +132,26 @@ TEST_F(ImctlTest, ExitCodesTellFailuresApart) {
   EXPECT_THAT(json.err, HasSubstr("{\"error\":{"));
 }
 
+TEST_F(ImctlTest, NamesThatNobodyHas) {
+  Register("ann");
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"send", "user:", "x"}, {"history", "user:"}, {"contacts", "accept", ""},
+           {"group", "create", "team", "ann", ""}}) {
+    const Outcome outcome = Run("ann", words);
+    EXPECT_EQ(outcome.status, 1) << words[0];
+    EXPECT_THAT(outcome.err, HasSubstr("there is no user ''")) << words[0];
+  }
+  for (const char* command : {"send", "chat", "history"}) {
+    const Outcome outcome = Run("ann", {command, ""});
+    EXPECT_EQ(outcome.status, 1) << command;
+    EXPECT_THAT(outcome.err, HasSubstr("[USER_NOT_FOUND]"));
+  }
+  const Outcome some = Run("ann", {"lookup", "nobody", "ANN", "noone"});
+  EXPECT_EQ(some.status, 1);
+  EXPECT_THAT(some.out, HasSubstr("ann"));
+  EXPECT_THAT(some.err, HasSubstr("there is no user 'nobody', 'noone'"));
+}
+
 TEST_F(ImctlTest, DevicesAndPasswords) {
   Register("ann");
   Do("phone", {"login", "ann", "--password-stdin", "--device-name", "Ann's phone"},
@@ -323,6 +343,8 @@ TEST_F(ImctlTest, PasswordsAreAskedForWithoutEcho) {
 }
 
 TEST_F(ImctlTest, CompletesCommandLines) {
+  EXPECT_EQ(Run("ann", {"completion", "bash"}).status, 0);
+  std::filesystem::create_directories(home_ + "/anna");
   const auto complete = [&](const std::string& words, int word) {
     return RunProgram(
                {"/bin/bash", "-c",
@@ -334,6 +356,8 @@ TEST_F(ImctlTest, CompletesCommandLines) {
   EXPECT_EQ(complete("imctl --profile ann gr", 3), "group\n");
   EXPECT_THAT(complete("imctl group ''", 2), HasSubstr("create rename add"));
   EXPECT_EQ(complete("imctl contacts --js", 2), "--json\n");
+  EXPECT_EQ(complete("imctl --profile an", 2), "anna\n");
+  EXPECT_EQ(complete("imctl --server ''", 2), "\n");
 }
 
 TEST(ImctlTlsTest, ChecksWhomItTalksTo) {
