@@ -149,7 +149,7 @@ int Report(const absl::Status& status, bool json) {
   }
   if (reason == Reason::DEVICE_REVOKED || reason == Reason::REFRESH_TOKEN_INVALID ||
       reason == Reason::REFRESH_TOKEN_REUSED) {
-    fprintf(stderr, "  this profile was logged out: imctl login NAME\n");
+    fprintf(stderr, "  this profile was logged out; to go on with it: imctl login NAME\n");
   }
   return code;
 }

@@ -2,24 +2,39 @@
 
 #include <unistd.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "im/auth/v1/accounts.grpc.pb.h"
 #include "imctl/commands.h"
 #include "imctl/output.h"
-#include "imctl/password.h"
 
 namespace im::imctl {
 
 using auth::v1::AccountService;
+
+void LogInOptions::AddTo(CLI::App* command, const std::string& about_name) {
+  command->add_option("NAME", name, about_name)->required();
+  command->add_option("--device-name", device, "How the device is listed (host name)");
+  password.AddTo(command);
+}
 
 absl::Status CheckFree(Context& context, const std::string& user_name) {
   IM_ASSIGN_OR_RETURN(const Profile* profile, context.OpenProfile());
   IM_ASSIGN_OR_RETURN(const auto account, profile->ReadAccount());
   // What cannot be kept is not asked for.
   if (!account) return profile->Lock().status();
+  IM_ASSIGN_OR_RETURN(const client::Options server, context.ServerOptions());
+  const std::string name = absl::AsciiStrToLower(user_name);
+  if (account->profile.user_name() == name && account->server == server.server) {
+    const absl::Status alive =
+        context.Call(&AccountService::Stub::GetProfile, auth::v1::GetProfileRequest()).status();
+    if (absl::IsUnauthenticated(alive)) return absl::OkStatus();
+    IM_RETURN_IF_ERROR(alive);
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       "the profile '", context.options.profile, "' is logged in as ", account->profile.user_name(),
-      ": imctl logout first, or log in beside it with --profile ", user_name));
+      " on ", account->server, ": imctl logout first, or log in beside it with ",
+      context.options.profile == name ? "another --profile"
+                                      : absl::StrCat("--profile ", name)));
 }
 
 auth::v1::DeviceDescription DescribeDevice(const std::string& name) {
@@ -47,31 +62,15 @@ absl::Status KeepAccount(Context& context, const auth::v1::Profile& profile,
 }
 
 void AddLogIn(CLI::App& app, Run* run) {
-  struct Options {
-    std::string name;
-    std::string device;
-    PasswordOptions password;
-  };
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogInOptions>();
   CLI::App* command = AddCommand(app, "login", "Log in with user name and password",
                                  "imctl login ann\n"
                                  "imctl --profile work --server im.example.org:7401 login ann");
-  command->add_option("NAME", options->name, "Your user name")->required();
-  command->add_option("--device-name", options->device, "How the device is listed (host name)");
-  options->password.AddTo(command);
+  options->AddTo(command, "Your user name");
   command->callback([=] {
-    *run = [options](Context& context) -> absl::Status {
-      IM_RETURN_IF_ERROR(CheckFree(context, options->name));
-      IM_ASSIGN_OR_RETURN(const auto channel, context.OpenChannel());
-      IM_ASSIGN_OR_RETURN(const std::string password,
-                          ReadPassword(options->password, "Password", false));
-      auth::v1::LogInRequest request;
-      request.set_user_name(options->name);
-      request.set_password(password);
-      *request.mutable_device() = DescribeDevice(options->device);
-      IM_ASSIGN_OR_RETURN(const auto response,
-                          channel->Call(&AccountService::Stub::LogIn, request));
-      return KeepAccount(context, response.profile(), response.tokens());
+    *run = [options](Context& context) {
+      return LogIn(context, *options, "Password", false, &AccountService::Stub::LogIn,
+                   auth::v1::LogInRequest());
     };
   });
 }

@@ -3,12 +3,21 @@
 
 #include <string>
 
-#include "im/auth/v1/accounts.pb.h"
+#include "im/auth/v1/accounts.grpc.pb.h"
 #include "imctl/context.h"
+#include "imctl/password.h"
 
 namespace im::imctl {
 
-// Fails if the profile holds somebody's tokens already.
+struct LogInOptions {
+  std::string name;
+  std::string device;
+  PasswordOptions password;
+
+  void AddTo(CLI::App* command, const std::string& about_name);
+};
+
+// Fails if the profile holds an account, unless it is this one and was logged out by the server.
 absl::Status CheckFree(Context& context, const std::string& user_name);
 
 auth::v1::DeviceDescription DescribeDevice(const std::string& name);
@@ -16,5 +25,23 @@ auth::v1::DeviceDescription DescribeDevice(const std::string& name);
 // Keeps the tokens in the profile and says so.
 absl::Status KeepAccount(Context& context, const auth::v1::Profile& profile,
                          const auth::v1::Tokens& tokens);
+
+// Asks for the password, makes the call, and keeps what it returns.
+template <typename Request, typename Response>
+absl::Status LogIn(Context& context, const LogInOptions& options, const std::string& prompt,
+                   bool confirm,
+                   grpc::Status (auth::v1::AccountService::Stub::*method)(grpc::ClientContext*,
+                                                                          const Request&,
+                                                                          Response*),
+                   Request request) {
+  IM_RETURN_IF_ERROR(CheckFree(context, options.name));
+  IM_ASSIGN_OR_RETURN(const auto channel, context.OpenChannel());
+  IM_ASSIGN_OR_RETURN(const std::string password, ReadPassword(options.password, prompt, confirm));
+  request.set_user_name(options.name);
+  request.set_password(password);
+  *request.mutable_device() = DescribeDevice(options.device);
+  IM_ASSIGN_OR_RETURN(const Response response, channel->Call(method, request));
+  return KeepAccount(context, response.profile(), response.tokens());
+}
 
 }  // namespace im::imctl

@@ -159,7 +159,6 @@ TEST_F(ImctlTest, DevicesAndPasswords) {
   EXPECT_THAT(Do("ann", {"devices"}), AllOf(HasSubstr("Ann's phone"), HasSubstr("this one")));
   Do("ann", {"passwd", "--password-stdin"}, std::string(kPassword) + "\nanother long password\n");
   EXPECT_EQ(Run("phone", {"whoami"}).status, 3);
-  Do("phone", {"logout"});
   Do("phone", {"login", "ann", "--password-stdin"}, "another long password\n");
   EXPECT_THAT(Do("phone", {"devices", "revoke", "--others"}), HasSubstr("1 logged out."));
   EXPECT_EQ(Run("ann", {"whoami"}).status, 3);
@@ -167,6 +166,29 @@ TEST_F(ImctlTest, DevicesAndPasswords) {
   EXPECT_THAT(Do("phone", {"lookup", "ANN"}), HasSubstr("Ann B."));
   Do("phone", {"logout"});
   EXPECT_EQ(Run("phone", {"whoami"}).status, 3);
+}
+
+TEST_F(ImctlTest, LogsInAgainWhereTheDeviceEnded) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  Do("bob", {"send", "ann", "one"});
+  Do("ann", {"listen", "--once"});
+  const std::string password = std::string(kPassword) + "\n";
+  Do("phone", {"login", "ann", "--password-stdin"}, password);
+  const Outcome alive = Run("ann", {"login", "ann", "--password-stdin"}, password);
+  EXPECT_EQ(alive.status, 2);
+  EXPECT_THAT(alive.err, AllOf(HasSubstr("logged in as ann"), HasSubstr("another --profile")));
+  Do("phone", {"devices", "revoke", "--others"});
+  const Outcome ended = Run("ann", {"whoami"});
+  EXPECT_EQ(ended.status, 3);
+  EXPECT_THAT(ended.err, HasSubstr("imctl login NAME"));
+  EXPECT_EQ(Run("ann", {"login", "bob", "--password-stdin"}, password).status, 2)
+      << "somebody else's";
+  Do("ann", {"login", "Ann", "--password-stdin"}, password);
+  Do("bob", {"send", "ann", "two"});
+  EXPECT_THAT(Do("ann", {"listen", "--once"}),
+              AllOf(HasSubstr("bob: two"), Not(HasSubstr("bob: one"))));
 }
 
 TEST_F(ImctlTest, Groups) {
