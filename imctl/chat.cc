@@ -144,6 +144,9 @@ class Chat : public client::Observer {
       terminal_->Print(line);
     } else {
       PrintLine(line);
+      if (OutputStatus().ok()) return;
+      result_ = OutputStatus();
+      loop_->Stop();
     }
   }
   // About the chat, not of it.
@@ -163,7 +166,7 @@ class Chat : public client::Observer {
       const std::string head = FormatShortTime(entry.at()) + "  ";
       Say(head + Describe(people_, entry, std::string(head.size(), ' ')));
     }
-    if (entry.sender_user_id() != own_) {
+    if (entry.sender_user_id() != own_ && OutputStatus().ok()) {
       session_->MarkRead(id_, entry.seq());
       if (live && terminal_) terminal_->Bell();
     }

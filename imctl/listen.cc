@@ -53,11 +53,11 @@ class Listener : public client::Observer {
     loop_->Post([=, this] {
       conversations_.Put(conversation);
       if (context_->json()) {
-        PrintLine(absl::StrCat("{\"event\":\"conversation\",\"listed\":", listed ? "true" : "false",
-                               ",\"conversation\":", ToJson(conversation), "}"));
+        Put(absl::StrCat("{\"event\":\"conversation\",\"listed\":", listed ? "true" : "false",
+                         ",\"conversation\":", ToJson(conversation), "}"));
       } else if (listed && conversation.unread_count() > 0) {
-        PrintLine(absl::StrCat("# [", Escape(Title(conversation.conversation_id())), "] ",
-                               conversation.unread_count(), " unread"));
+        Put(absl::StrCat("# [", Escape(Title(conversation.conversation_id())), "] ",
+                         conversation.unread_count(), " unread"));
       }
       Changed();
     });
@@ -127,12 +127,12 @@ class Listener : public client::Observer {
           absl::StrAppend(&presences, presences.empty() ? "" : ",",
                           ToJson(one, {{"user_name", people_.Name(one.user_id())}}));
         }
-        return PrintLine(absl::StrCat(
+        return Put(absl::StrCat(
             "{\"event\":\"presence\",\"complete\":", event.complete() ? "true" : "false",
             ",\"presences\":[", presences, "]}"));
       }
       for (const auto& one : event.presences()) {
-        PrintLine(absl::StrCat("# ", Escape(people_.Name(one.user_id())), " is ", Describe(one)));
+        Put(absl::StrCat("# ", Escape(people_.Name(one.user_id())), " is ", Describe(one)));
       }
     });
   }
@@ -145,11 +145,22 @@ class Listener : public client::Observer {
   }
 
  private:
+  // What cannot be printed is not had: the next run begins before it.
+  void Put(const std::string& line) {
+    PrintLine(line);
+    Fail(OutputStatus());
+  }
+  void Fail(const absl::Status& status) {
+    if (status.ok() || !result_.ok()) return;
+    result_ = status;
+    loop_->Stop();
+  }
+
   void Print(const std::string& event, const std::string& json, const std::string& line) {
     if (context_->json()) {
-      PrintLine(absl::StrCat("{\"event\":", JsonString(event), json.empty() ? "" : ",", json, "}"));
+      Put(absl::StrCat("{\"event\":", JsonString(event), json.empty() ? "" : ",", json, "}"));
     } else {
-      PrintLine(line);
+      Put(line);
     }
   }
 
@@ -180,8 +191,8 @@ class Listener : public client::Observer {
   // Of the connection; beside the events, so that they can be taken alone.
   void Say(const std::string& state, const std::string& line, const absl::Status& why) {
     if (context_->json()) {
-      PrintLine(absl::StrCat("{\"event\":\"connection\",\"state\":", JsonString(state),
-                             ",\"why\":", JsonString(std::string(why.message())), "}"));
+      Put(absl::StrCat("{\"event\":\"connection\",\"state\":", JsonString(state),
+                       ",\"why\":", JsonString(std::string(why.message())), "}"));
     } else {
       fprintf(stderr, "%s\n", line.c_str());
     }
@@ -228,12 +239,8 @@ class Listener : public client::Observer {
     session_->WithSnapshot([this, then](const client::Snapshot& snapshot) {
       loop_->Post([this, snapshot, then] {
         // Not listed to the end yet: nothing to go on from.
-        if (snapshot.have.epoch() != 0) {
-          const absl::Status status = profile_->WriteSnapshot(snapshot);
-          if (!status.ok() && result_.ok()) {
-            result_ = status;
-            loop_->Stop();
-          }
+        if (snapshot.have.epoch() != 0 && OutputStatus().ok()) {
+          Fail(profile_->WriteSnapshot(snapshot));
         }
         then();
       });

@@ -33,8 +33,7 @@ absl::Status CheckFree(Context& context, const std::string& user_name) {
   return absl::InvalidArgumentError(absl::StrCat(
       "the profile '", context.options.profile, "' is logged in as ", account->profile.user_name(),
       " on ", account->server, ": imctl logout first, or log in beside it with ",
-      context.options.profile == name ? "another --profile"
-                                      : absl::StrCat("--profile ", name)));
+      context.options.profile == name ? "another --profile" : absl::StrCat("--profile ", name)));
 }
 
 auth::v1::DeviceDescription DescribeDevice(const std::string& name) {

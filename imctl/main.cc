@@ -1,9 +1,13 @@
 // imctl: IM's client for people and scripts.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <clocale>
 #include <iostream>
 
 #include "common/base/log.h"
 #include "imctl/commands.h"
+#include "imctl/output.h"
 
 namespace im::imctl {
 namespace {
@@ -15,6 +19,15 @@ void NamePositionals(CLI::App& app) {
   }
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
     NamePositionals(*command);
+  }
+}
+
+// A closed standard stream must fail as such: its number would go to the next connection or file.
+void ReserveStandardStreams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    // The lowest free number is this one.
+    (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   }
 }
 
@@ -39,6 +52,7 @@ Example:
   imctl chat bob)";
 
 int Main(int argc, char** argv) {
+  ReserveStandardStreams();
   std::setlocale(LC_ALL, "");
   InitLog({.level = LogLevel::kError});
 
@@ -83,9 +97,11 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // Help and version come this way, too.
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+    if (app.exit(error) != 0) return kExitUsage;
+    return std::cout.flush() ? kExitOk : kExitLocal;
   }
-  return Report(run(context), context.json());
+  const absl::Status status = run(context);
+  return Report(status.ok() ? OutputStatus() : status, context.json());
 }
 
 }  // namespace

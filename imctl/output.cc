@@ -4,8 +4,11 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "imctl/escape.h"
 
 namespace im::imctl {
@@ -91,10 +94,25 @@ void Table::Print(std::string_view if_empty) const {
   }
 }
 
+namespace {
+
+// The errno of the first failure of PrintLine.
+int g_output_error = 0;
+
+}  // namespace
+
 void PrintLine(std::string_view line) {
-  fwrite(line.data(), 1, line.size(), stdout);
-  fputc('\n', stdout);
-  fflush(stdout);
+  if (g_output_error != 0) return;
+  if (fwrite(line.data(), 1, line.size(), stdout) != line.size() || fputc('\n', stdout) == EOF ||
+      fflush(stdout) != 0) {
+    g_output_error = errno;
+  }
+}
+
+absl::Status OutputStatus() {
+  if (g_output_error == 0) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("cannot write to standard output: ", std::strerror(g_output_error)));
 }
 
 }  // namespace im::imctl

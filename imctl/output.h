@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace im::imctl {
 
 // Further members of a JSON object: name and value, both plain text.
@@ -39,7 +41,9 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// To standard output, with a line break, at once.
+// To standard output, with a line break, at once. After a failure nothing more is printed.
 void PrintLine(std::string_view line);
+// DATA_LOSS once something could not be printed.
+absl::Status OutputStatus();
 
 }  // namespace im::imctl

@@ -1,5 +1,6 @@
-#include <iostream>
-#include <iterator>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -11,6 +12,20 @@
 #include "imctl/people.h"
 
 namespace im::imctl {
+namespace {
+
+// All of standard input. An error part way must not send the half of a message.
+absl::StatusOr<std::string> ReadInput() {
+  std::string text;
+  char buffer[4096];
+  while (const size_t count = fread(buffer, 1, sizeof buffer, stdin)) text.append(buffer, count);
+  if (ferror(stdin) != 0) {
+    return absl::DataLossError(absl::StrCat("cannot read standard input: ", std::strerror(errno)));
+  }
+  return text;
+}
+
+}  // namespace
 
 void AddSend(CLI::App& app, Run* run) {
   struct Options {
@@ -46,7 +61,7 @@ void AddSend(CLI::App& app, Run* run) {
       request.set_request_id(id.empty() ? RandomBytes(16) : id);
       std::string body = absl::StrJoin(options->words, " ");
       if (options->words.empty()) {
-        body.assign(std::istreambuf_iterator<char>(std::cin), {});
+        IM_ASSIGN_OR_RETURN(body, ReadInput());
       }
       // proto3's strings are UTF-8: the server would have to refuse the whole frame unread.
       if (!IsText(body)) return Error(Reason::TEXT_INVALID);

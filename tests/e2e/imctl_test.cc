@@ -134,9 +134,11 @@ TEST_F(ImctlTest, ExitCodesTellFailuresApart) {
 
 TEST_F(ImctlTest, NamesThatNobodyHas) {
   Register("ann");
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {"send", "user:", "x"}, {"history", "user:"}, {"contacts", "accept", ""},
-           {"group", "create", "team", "ann", ""}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"send", "user:", "x"},
+                                             {"history", "user:"},
+                                             {"contacts", "accept", ""},
+                                             {"group", "create", "team", "ann", ""}}) {
     const Outcome outcome = Run("ann", words);
     EXPECT_EQ(outcome.status, 1) << words[0];
     EXPECT_THAT(outcome.err, HasSubstr("there is no user ''")) << words[0];
@@ -250,6 +252,28 @@ TEST_F(ImctlTest, ListenGoesOnWhereItEnded) {
   EXPECT_THAT(Do("bob", {"listen", "--once"}),
               AllOf(HasSubstr("[ann] ann: two"), Not(HasSubstr("ann: one"))));
   EXPECT_THAT(Do("bob", {"--json", "listen", "--once"}), Not(HasSubstr("\"event\":\"entry\"")));
+}
+
+TEST_F(ImctlTest, WhatCannotBeWrittenOrReadIsAnError) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  Do("bob", {"listen", "--once"});
+  Do("ann", {"send", "bob", "one"});
+  const auto shell = [&](const std::string& who, const std::string& rest) {
+    return RunProgram({"/bin/sh", "-c", IM_BINARY_DIR "/bin/imctl --profile " + who + " " + rest},
+                      "", Environment());
+  };
+  for (const char* command :
+       {"listen --once > /dev/full", "listen --once >&-", "--json listen --once > /dev/full",
+        "history ann > /dev/full", "chats > /dev/full", "--help > /dev/full",
+        "chat ann > /dev/full", "send ann < /tmp", "send ann <&-"}) {
+    const Outcome outcome = shell("bob", command);
+    EXPECT_EQ(outcome.status, 6) << command << ": " << outcome.err;
+  }
+  EXPECT_THAT(shell("bob", "send ann < /tmp").err, HasSubstr("cannot read standard input"));
+  EXPECT_THAT(Do("bob", {"chats", "--unread"}), HasSubstr("ann"));
+  EXPECT_THAT(Do("bob", {"listen", "--once"}), HasSubstr("ann: one"));
 }
 
 TEST_F(ImctlTest, ListenComesBack) {
