@@ -66,7 +66,7 @@ class Chat : public client::Observer {
     const std::string title = Escape(conversations_.Title(people_, id_));
     if (terminal) {
       terminal_.emplace();
-      Say(absl::StrCat("Chat with ", title, ". Enter sends, Ctrl-D leaves."));
+      Say(absl::StrCat("Chat with ", title, ". Enter sends, Ctrl-D leaves."), "  ");
     }
     LoadNewest();
     loop_->OnInput(STDIN_FILENO, [this] { Input(); });
@@ -138,12 +138,12 @@ class Chat : public client::Observer {
   }
 
  private:
-  // A line for good, escaped.
-  void Say(const std::string& line) {
+  // A text for good, escaped.
+  void Say(const std::string& text, const std::string& indent) {
     if (terminal_) {
-      terminal_->Print(line);
+      terminal_->Print(Wrap(text, indent, terminal_->width()));
     } else {
-      PrintLine(line);
+      context_->json() ? PrintLine(text) : PrintText(text, indent);
       if (OutputStatus().ok()) return;
       result_ = OutputStatus();
       loop_->Stop();
@@ -152,7 +152,7 @@ class Chat : public client::Observer {
   // About the chat, not of it.
   void Note(const std::string& text) {
     if (terminal_) {
-      terminal_->Print(absl::StrCat("# ", text));
+      terminal_->Print(Wrap(absl::StrCat("# ", text), "  ", terminal_->width()));
     } else {
       fprintf(stderr, "# %s\n", text.c_str());
     }
@@ -161,10 +161,11 @@ class Chat : public client::Observer {
   void Show(const chat::v1::Entry& entry, bool live) {
     if (!view_.Take(entry)) return;
     if (context_->json()) {
-      Say(ToJson(people_, entry));
+      Say(ToJson(people_, entry), "");
     } else {
       const std::string head = FormatShortTime(entry.at()) + "  ";
-      Say(head + Describe(people_, entry, std::string(head.size(), ' ')));
+      const std::string indent(head.size(), ' ');
+      Say(head + Describe(people_, entry, indent), indent);
     }
     if (entry.sender_user_id() != own_ && OutputStatus().ok()) {
       session_->MarkRead(id_, entry.seq());

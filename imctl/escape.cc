@@ -89,9 +89,52 @@ std::string EscapeLines(std::string_view text, std::string_view indent) {
   return out;
 }
 
+std::string Wrap(std::string_view text, std::string_view indent, int width) {
+  if (width <= 0) return std::string(text);
+  // On a narrow screen half of it, so that there is room for text.
+  indent = indent.substr(0, static_cast<size_t>(width / 2));
+  std::string out;
+  std::string line;
+  int column = 0;
+  bool begun = false;
+  // Behind the last space of the line; 0: it has none but its own indent.
+  size_t gap = 0;
+  while (!text.empty()) {
+    const Character c = FirstCharacter(text);
+    const auto length = static_cast<size_t>(c.length);
+    if (c.value == '\n') {
+      out += line + '\n';
+      line.clear();
+      column = 0;
+      begun = false;
+      gap = 0;
+    } else {
+      const int columns = c.value < 0 ? 1 : CharacterWidth(c.value);
+      if (column + columns > width) {
+        const int moved = gap == 0 ? width : DisplayWidth(std::string_view(line).substr(gap));
+        const bool fits = static_cast<int>(indent.size()) + moved + columns <= width;
+        const size_t end = fits ? gap : line.size();
+        out += line.substr(0, end) + '\n';
+        line = std::string(indent) + line.substr(end);
+        column = DisplayWidth(line);
+        gap = 0;
+      }
+      line += text.substr(0, length);
+      column += columns;
+      begun = begun || c.value != ' ';
+      if (begun && c.value == ' ') gap = line.size();
+    }
+    text.remove_prefix(length);
+  }
+  return out + line;
+}
+
 int CharacterWidth(int32_t value) {
+  // A variation selector may widen what is before it, and what the C library does not know may be a
+  // newer emoji.
+  if (value == 0xfe0f) return 1;
   const int width = wcwidth(static_cast<wchar_t>(value));
-  return width < 0 ? 1 : width;
+  return width < 0 ? 2 : width;
 }
 
 int DisplayWidth(std::string_view text) {

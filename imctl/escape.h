@@ -15,6 +15,11 @@ std::string Escape(std::string_view text);
 // that no line of it can pass for one of ours.
 std::string EscapeLines(std::string_view text, std::string_view indent);
 
+// An escaped text, broken into lines of at most `width` columns (0: as they are), at spaces if
+// there are any, with `indent` before each further one: a line that the terminal breaks goes on at
+// the margin, where it can pass for one of ours.
+std::string Wrap(std::string_view text, std::string_view indent, int width);
+
 // Columns that the text takes on a terminal; it must have been escaped.
 int DisplayWidth(std::string_view text);
 
@@ -26,7 +31,8 @@ struct Character {
 };
 Character FirstCharacter(std::string_view text);
 
-// Columns of one character; 0 for those that combine with the one before.
+// Columns of one character, rather too many than too few; 0 for those that combine with the one
+// before.
 int CharacterWidth(int32_t value);
 
 }  // namespace im::imctl

@@ -38,7 +38,7 @@ absl::Status NameThem(People& people, const absl::Status& status) {
 
 void PrintEntry(Context& context, People& people, const chat::v1::Entry& entry) {
   if (context.json()) return PrintLine(ToJson(people, entry));
-  PrintLine(entry.seq() == 0 ? "Nothing changed." : Describe(people, entry, "  "));
+  PrintText(entry.seq() == 0 ? "Nothing changed." : Describe(people, entry, "  "), "  ");
 }
 
 CLI::Option* AddGroupOption(CLI::App* command, const std::shared_ptr<Options>& options) {
@@ -69,9 +69,11 @@ void AddCreate(CLI::App& parent, Run* run) {
       const auto response = context.Call(&ConversationService::Stub::CreateGroup, request);
       if (!response.ok()) return NameThem(people, response.status());
       const auto& group = response->conversation();
-      PrintLine(context.json() ? ToJson(group)
-                               : absl::StrCat("Made group:", group.conversation_id(), " with ",
-                                              group.member_count(), " members."));
+      PrintLine(context.json()
+                    ? ToJson(group)
+                    : absl::StrCat("Made group:", group.conversation_id(), " with ",
+                                   group.member_count(),
+                                   group.member_count() == 1 ? " member." : " members."));
       return absl::OkStatus();
     };
   });

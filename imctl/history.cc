@@ -63,7 +63,8 @@ void AddHistory(CLI::App& app, Run* run) {
           continue;
         }
         const std::string head = absl::StrCat(entry.seq(), "  ", FormatShortTime(entry.at()), "  ");
-        PrintLine(head + Describe(people, entry, std::string(head.size(), ' ')));
+        const std::string indent(head.size(), ' ');
+        PrintText(head + Describe(people, entry, indent), indent);
       }
       if (entries.empty() && !context.json()) PrintLine("Nothing there.");
       return absl::OkStatus();

@@ -1,7 +1,7 @@
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
-#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "client/session.h"
@@ -22,6 +22,8 @@ using std::chrono::milliseconds;
 
 // What is had is written at most this often: what was printed since is printed again after a crash.
 constexpr milliseconds kSaveEvery(1000);
+// Further lines of a text stand below its first one, unless the title before it is long.
+constexpr int kDeepest = 24;
 
 // Prints events on the loop's thread, in the order they came, and keeps what was printed.
 class Listener : public client::Observer {
@@ -66,13 +68,12 @@ class Listener : public client::Observer {
     loop_->Post([=, this] {
       const std::string title = Title(entry.conversation_id());
       const std::string head = absl::StrCat(FormatShortTime(entry.at()), " [", Escape(title), "] ");
-      Print(
-          "entry",
-          context_->json()
-              ? absl::StrCat("\"title\":", JsonString(title), ",\"entry\":", ToJson(people_, entry))
-              : "",
-          context_->json() ? ""
-                           : head + Describe(people_, entry, std::string(DisplayWidth(head), ' ')));
+      const std::string indent(std::min(DisplayWidth(head), kDeepest), ' ');
+      Print("entry",
+            context_->json() ? absl::StrCat("\"title\":", JsonString(title),
+                                            ",\"entry\":", ToJson(people_, entry))
+                             : "",
+            context_->json() ? "" : head + Describe(people_, entry, indent), indent);
       Changed();
     });
   }
@@ -146,8 +147,8 @@ class Listener : public client::Observer {
 
  private:
   // What cannot be printed is not had: the next run begins before it.
-  void Put(const std::string& line) {
-    PrintLine(line);
+  void Put(const std::string& text, const std::string& indent = "  ") {
+    context_->json() ? PrintLine(text) : PrintText(text, indent);
     Fail(OutputStatus());
   }
   void Fail(const absl::Status& status) {
@@ -156,11 +157,12 @@ class Listener : public client::Observer {
     loop_->Stop();
   }
 
-  void Print(const std::string& event, const std::string& json, const std::string& line) {
+  void Print(const std::string& event, const std::string& json, const std::string& text,
+             const std::string& indent = "  ") {
     if (context_->json()) {
       Put(absl::StrCat("{\"event\":", JsonString(event), json.empty() ? "" : ",", json, "}"));
     } else {
-      Put(line);
+      Put(text, indent);
     }
   }
 

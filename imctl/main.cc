@@ -1,8 +1,10 @@
 // imctl: IM's client for people and scripts.
 #include <fcntl.h>
+#include <langinfo.h>
 #include <unistd.h>
 
 #include <clocale>
+#include <cstring>
 #include <iostream>
 
 #include "common/base/log.h"
@@ -54,6 +56,8 @@ Example:
 int Main(int argc, char** argv) {
   ReserveStandardStreams();
   std::setlocale(LC_ALL, "");
+  // All text is UTF-8, whatever the environment says; else no wide character would be known as one.
+  if (std::strcmp(nl_langinfo(CODESET), "UTF-8") != 0) std::setlocale(LC_CTYPE, "C.UTF-8");
   InitLog({.level = LogLevel::kError});
 
   Context context;

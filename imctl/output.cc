@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "imctl/escape.h"
+#include "imctl/terminal.h"
 
 namespace im::imctl {
 
@@ -90,7 +91,7 @@ void Table::Print(std::string_view if_empty) const {
       if (i + 1 < row.size()) line.append(widths[i] - DisplayWidth(cell) + 2, ' ');
     }
     line.erase(line.find_last_not_of(' ') + 1);
-    PrintLine(line);
+    PrintText(line, "    ");
   }
 }
 
@@ -107,6 +108,10 @@ void PrintLine(std::string_view line) {
       fflush(stdout) != 0) {
     g_output_error = errno;
   }
+}
+
+void PrintText(std::string_view text, std::string_view indent) {
+  PrintLine(Wrap(text, indent, ScreenWidth()));
 }
 
 absl::Status OutputStatus() {

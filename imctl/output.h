@@ -43,6 +43,8 @@ class Table {
 
 // To standard output, with a line break, at once. After a failure nothing more is printed.
 void PrintLine(std::string_view line);
+// The same for an escaped text; on a terminal wrapped, with `indent` before what does not fit.
+void PrintText(std::string_view text, std::string_view indent);
 // DATA_LOSS once something could not be printed.
 absl::Status OutputStatus();
 

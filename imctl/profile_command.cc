@@ -19,7 +19,8 @@ absl::Status Print(Context& context, const auth::v1::Profile& profile) {
   }
   PrintLine(absl::StrCat("user name     ", profile.user_name()));
   PrintLine(absl::StrCat("display name  ", Escape(profile.display_name())));
-  PrintLine(absl::StrCat("bio           ", EscapeLines(profile.bio(), "              ")));
+  const std::string indent(14, ' ');
+  PrintText(absl::StrCat("bio           ", EscapeLines(profile.bio(), indent)), indent);
   PrintLine(absl::StrCat("server        ", server.server));
   return absl::OkStatus();
 }

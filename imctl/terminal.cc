@@ -11,6 +11,12 @@
 #include "imctl/escape.h"
 
 namespace im::imctl {
+namespace {
+
+// Of terminals that do not say.
+constexpr int kUsualWidth = 80;
+
+}  // namespace
 
 bool Terminal::IsUsable() {
   const char* kind = std::getenv("TERM");
@@ -35,8 +41,7 @@ Terminal::~Terminal() {
 }
 
 void Terminal::Resized() {
-  winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) width_ = size.ws_col;
+  width_ = ScreenWidth();
   Redraw("");
 }
 
@@ -91,6 +96,12 @@ void Terminal::Write(const std::string& text) {
     if (count <= 0) return;
     done += static_cast<size_t>(count);
   }
+}
+
+int ScreenWidth() {
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
+  return size.ws_col > 0 ? size.ws_col : kUsualWidth;
 }
 
 std::string CutToWidth(const std::string& text, int width) {

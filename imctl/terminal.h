@@ -38,12 +38,15 @@ class Terminal {
   static void Write(const std::string& text);
 
   termios before_{};
-  int width_ = 80;
+  int width_ = 0;
   std::vector<std::string> bottom_;
   int cursor_column_ = 0;
   // Lines of the bottom that are on the screen.
   int drawn_ = 0;
 };
+
+// Columns of standard output; 0 if it is no terminal.
+int ScreenWidth();
 
 // The beginning of an escaped text, as much as fits.
 std::string CutToWidth(const std::string& text, int width);

@@ -96,6 +96,21 @@ TEST_F(ImctlTest, TextsAreExactForProgramsAndHarmlessForPeople) {
   EXPECT_EQ(std::count(json.begin(), json.end(), '\n'), 1);
 }
 
+TEST_F(ImctlTest, NothingOfTheirsStandsAtOurMargin) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  // On a screen of 80 columns the second half would begin a line.
+  Do("ann", {"send", "bob", std::string(160, '-') + "2  12:00:00  carol: yes"});
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"history", "ann"}, {"listen", "--once"}, {"chat", "ann"}}) {
+    PtyProgram bob(Command("bob", words), Environment());
+    ASSERT_TRUE(bob.Sees("carol: yes")) << words[0];
+    const std::string screen = bob.Screen();
+    EXPECT_THAT(screen, ::testing::ContainsRegex("\r\n {9,}-+\r\n {9,}-+2  12:00:00")) << words[0];
+  }
+}
+
 TEST_F(ImctlTest, ASendThatIsRepeatedIsStoredOnce) {
   Register("ann");
   Register("bob");

@@ -44,6 +44,25 @@ TEST(EscapeTest, LinesCannotPassForOurs) {
   EXPECT_EQ(EscapeLines("a\r\nb", "  "), "a\\x0d\n  b");
 }
 
+TEST(WrapTest, LinesThatTheScreenBreaksCannotPassForOurs) {
+  std::setlocale(LC_ALL, "C.UTF-8");
+  EXPECT_EQ(Wrap("bob: abcdefgh", "  ", 0), "bob: abcdefgh");
+  EXPECT_EQ(Wrap("abcdefgh", "  ", 8), "abcdefgh");
+  EXPECT_EQ(Wrap("abcdefghijklmno", "  ", 8), "abcdefgh\n  ijklmn\n  o");
+  EXPECT_EQ(Wrap("abc def ghi", "  ", 8), "abc def \n  ghi");
+  EXPECT_EQ(Wrap("a bcdefghij", "  ", 8), "a bcdefg\n  hij") << "moving it would not make it fit";
+  EXPECT_EQ(Wrap("ab\n  cdefghijk", "  ", 8), "ab\n  cdefgh\n  ijk");
+  EXPECT_EQ(Wrap("abcdef", "        ", 4), "abcd\n  ef") << "an indent as wide as the screen";
+}
+
+TEST(WrapTest, CountsWideCharactersAsTwo) {
+  std::setlocale(LC_ALL, "C.UTF-8");
+  EXPECT_EQ(Wrap("日本語日本", "  ", 8), "日本語日\n  本");
+  EXPECT_EQ(Wrap("a日本語日", "  ", 8), "a日本語\n  日");
+  EXPECT_EQ(Wrap("e\u0301e\u0301e\u0301", "", 3), "e\u0301e\u0301e\u0301");
+  EXPECT_EQ(Wrap("❤\ufe0f❤\ufe0fx", " ", 4), "❤\ufe0f❤\ufe0f\n x");
+}
+
 TEST(DisplayWidthTest, CountsColumns) {
   std::setlocale(LC_ALL, "C.UTF-8");
   EXPECT_EQ(DisplayWidth("abc"), 3);
