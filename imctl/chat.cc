@@ -369,7 +369,7 @@ absl::Status RunChat(Context& context, const Options& options) {
   chat::v1::Conversation conversation;
   {
     People people(&context);
-    IM_ASSIGN_OR_RETURN(conversation, FindConversation(context, people, options.who));
+    IM_ASSIGN_OR_RETURN(conversation, OpenConversation(context, people, options.who));
   }
   IM_ASSIGN_OR_RETURN(const auto channel, context.OpenChannel());
   IM_ASSIGN_OR_RETURN(const auto tokens, context.OpenTokens());

@@ -35,12 +35,33 @@ absl::StatusOr<chat::v1::Conversation> GetConversation(Context& context, int64_t
   return response.conversation();
 }
 
-absl::StatusOr<chat::v1::Conversation> GroupByTitle(Context& context, const std::string& title) {
+absl::StatusOr<std::vector<chat::v1::Conversation>> ListConversations(Context& context) {
   chat::v1::ListConversationsRequest request;
   request.set_page_size(200);
-  IM_ASSIGN_OR_RETURN(const auto all,
-                      context.List(&ConversationService::Stub::ListConversations, request,
-                                   &chat::v1::ListConversationsResponse::conversations));
+  return context.List(&ConversationService::Stub::ListConversations, request,
+                      &chat::v1::ListConversationsResponse::conversations);
+}
+
+absl::StatusOr<chat::v1::Conversation> OpenDirect(Context& context, int64_t user,
+                                                  const std::string&) {
+  chat::v1::OpenDirectRequest request;
+  request.set_user_id(user);
+  IM_ASSIGN_OR_RETURN(const auto response,
+                      context.Call(&ConversationService::Stub::OpenDirect, request));
+  return response.conversation();
+}
+
+absl::StatusOr<chat::v1::Conversation> FindDirect(Context& context, int64_t user,
+                                                  const std::string& name) {
+  IM_ASSIGN_OR_RETURN(const auto all, ListConversations(context));
+  for (const auto& conversation : all) {
+    if (conversation.peer_user_id() == user) return conversation;
+  }
+  return Error(Reason::CONVERSATION_NOT_FOUND, absl::StrCat("no conversation with ", name, " yet"));
+}
+
+absl::StatusOr<chat::v1::Conversation> GroupByTitle(Context& context, const std::string& title) {
+  IM_ASSIGN_OR_RETURN(const auto all, ListConversations(context));
   std::vector<const chat::v1::Conversation*> found;
   for (const auto& conversation : all) {
     if (conversation.kind() == chat::v1::CONVERSATION_KIND_GROUP && conversation.title() == title) {
@@ -163,27 +184,37 @@ absl::StatusOr<chat::v1::Conversation> FindGroup(Context& context, const std::st
   return GroupByTitle(context, name);
 }
 
-absl::StatusOr<chat::v1::Conversation> FindConversation(Context& context, People& people,
-                                                        const std::string& who) {
+namespace {
+
+// `direct` gets the conversation with a user, of id and name.
+template <typename Direct>
+absl::StatusOr<chat::v1::Conversation> Resolve(Context& context, People& people,
+                                               const std::string& who, Direct direct) {
   int64_t id = 0;
   if (absl::StartsWith(who, "group:") || absl::SimpleAtoi(who, &id)) return FindGroup(context, who);
   const bool surely = absl::StartsWith(who, "user:");
   const std::string name = surely ? who.substr(5) : who;
   const auto user = people.Id(name);
-  if (!user.ok()) {
-    if (surely || ReasonOf(user.status()) != Reason::USER_NOT_FOUND) return user.status();
-    auto group = GroupByTitle(context, who);
-    if (ReasonOf(group.status()) == Reason::CONVERSATION_NOT_FOUND) {
-      return Error(Reason::USER_NOT_FOUND,
-                   absl::StrCat("'", who, "' is neither a user nor one of your groups"));
-    }
-    return group;
+  if (user.ok()) return direct(context, *user, name);
+  if (surely || ReasonOf(user.status()) != Reason::USER_NOT_FOUND) return user.status();
+  auto group = GroupByTitle(context, who);
+  if (ReasonOf(group.status()) == Reason::CONVERSATION_NOT_FOUND) {
+    return Error(Reason::USER_NOT_FOUND,
+                 absl::StrCat("'", who, "' is neither a user nor one of your groups"));
   }
-  chat::v1::OpenDirectRequest request;
-  request.set_user_id(*user);
-  IM_ASSIGN_OR_RETURN(const auto response,
-                      context.Call(&ConversationService::Stub::OpenDirect, request));
-  return response.conversation();
+  return group;
+}
+
+}  // namespace
+
+absl::StatusOr<chat::v1::Conversation> FindConversation(Context& context, People& people,
+                                                        const std::string& who) {
+  return Resolve(context, people, who, FindDirect);
+}
+
+absl::StatusOr<chat::v1::Conversation> OpenConversation(Context& context, People& people,
+                                                        const std::string& who) {
+  return Resolve(context, people, who, OpenDirect);
 }
 
 std::string TitleOf(People& people, const chat::v1::Conversation& conversation) {

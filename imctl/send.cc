@@ -51,7 +51,7 @@ void AddSend(CLI::App& app, Run* run) {
   command->callback([=] {
     *run = [options](Context& context) -> absl::Status {
       People people(&context);
-      IM_ASSIGN_OR_RETURN(const auto conversation, FindConversation(context, people, options->who));
+      IM_ASSIGN_OR_RETURN(const auto conversation, OpenConversation(context, people, options->who));
       chat::v1::SendMessageRequest request;
       request.set_conversation_id(conversation.conversation_id());
       std::string id;

@@ -169,6 +169,17 @@ TEST_F(ImctlTest, NamesThatNobodyHas) {
   EXPECT_THAT(some.err, HasSubstr("there is no user 'nobody', 'noone'"));
 }
 
+TEST_F(ImctlTest, ReadingBackOpensNoConversation) {
+  Register("ann");
+  Register("bob");
+  for (const char* command : {"history", "read"}) {
+    const Outcome outcome = Run("ann", {command, "bob"});
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_THAT(outcome.err, HasSubstr("no conversation with bob yet"));
+  }
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.conversations"), "0");
+}
+
 TEST_F(ImctlTest, DevicesAndPasswords) {
   Register("ann");
   Do("phone", {"login", "ann", "--password-stdin", "--device-name", "Ann's phone"},
