@@ -1,10 +1,15 @@
 #include "imctl/context.h"
 
+#include <arpa/inet.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/server.h"
 #include "imctl/escape.h"
@@ -57,6 +62,7 @@ absl::StatusOr<client::Options> Context::ServerOptions() {
   } else if (account) {
     server.server = account->server;
   }
+  IM_RETURN_IF_ERROR(CheckAddress(server.server));
   const bool as_before = account && account->server == server.server;
   server.ca_file = options.ca_file.empty() ? Environment("IMCTL_CA") : options.ca_file;
   if (server.ca_file.empty() && as_before) server.ca_file = account->ca_file;
@@ -87,8 +93,36 @@ bool Context::Retrying::WaitAfter(const absl::Status& status) {
   if (!absl::IsUnavailable(status) || NeverConnected(status) || left_.count() <= 0) return false;
   const auto delay = std::min(backoff_.Next(), left_);
   left_ -= std::max(delay, std::chrono::milliseconds(1));
+  // A sleep: the thread that asked wants nothing but the answer.
   std::this_thread::sleep_for(delay);
   return true;
+}
+
+absl::Status CheckAddress(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  bool good = false;
+  if (absl::StartsWith(address, "unix:")) {
+    good = absl::StartsWith(address, "unix:/");
+  } else if (colon != std::string::npos) {
+    const std::string host = address.substr(0, colon);
+    const std::string port = address.substr(colon + 1);
+    int number = 0;
+    good = port.find_first_not_of("0123456789") == std::string::npos &&
+           absl::SimpleAtoi(port, &number) && number >= 1 && number <= 65535;
+    in6_addr ip{};
+    if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) {
+      good = good && inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &ip) == 1;
+    } else {
+      good = good && !host.empty() && std::all_of(host.begin(), host.end(), [](unsigned char c) {
+               return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == '_';
+             });
+    }
+  }
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", address,
+                   "' is no server: HOST:PORT with a port of 1 to 65535, "
+                   "[IPv6]:PORT or unix:/path"));
 }
 
 int Report(const absl::Status& status, bool json) {

@@ -110,6 +110,10 @@ class Context {
   std::shared_ptr<ProfileTokens> tokens_;
 };
 
+// INVALID_ARGUMENT unless it is HOST:PORT, [IPv6]:PORT or unix:/path: gRPC would take a bare host
+// for one with port 443, and a port for its last 16 bits.
+absl::Status CheckAddress(const std::string& address);
+
 // A command's work; set by its callback and run by main once the line is parsed.
 using Run = std::function<absl::Status(Context&)>;
 

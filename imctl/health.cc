@@ -14,6 +14,7 @@ void AddHealth(CLI::App& app, Run* run) {
   command->callback([=] {
     // Needs no profile: it runs where there is no home.
     *run = [address](Context& context) -> absl::Status {
+      IM_RETURN_IF_ERROR(CheckAddress(*address));
       client::Options options;
       options.server = *address;
       options.ca_file = context.options.ca_file;

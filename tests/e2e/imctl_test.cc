@@ -143,6 +143,11 @@ TEST_F(ImctlTest, ExitCodesTellFailuresApart) {
   EXPECT_THAT(weak.err, AllOf(HasSubstr("[PASSWORD_REFUSED]"), HasSubstr("password: ")));
   EXPECT_EQ(Run("ann", {"--server", "127.0.0.1:1", "chats"}).status, 4);
   EXPECT_EQ(Run("ann", {"--ca", "/nonexistent", "chats"}).status, 2);
+  for (const char* server : {"127.0.0.1:99999", "localhost", "http://127.0.0.1:7400"}) {
+    const Outcome address = Run("ann", {"--server", server, "chats"});
+    EXPECT_EQ(address.status, 2) << server;
+    EXPECT_THAT(address.err, HasSubstr("HOST:PORT"));
+  }
   const Outcome json = Run("none", {"--json", "chats"});
   EXPECT_THAT(json.err, HasSubstr("{\"error\":{"));
 }

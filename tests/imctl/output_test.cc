@@ -47,5 +47,34 @@ TEST(ReportTest, ExitCodesSayWhatKindOfFailure) {
   EXPECT_EQ(Report(absl::DataLossError("x"), true), kExitLocal);
 }
 
+TEST(CheckAddressTest, WhatGrpcWouldMakeSomethingElseOfIsRefused) {
+  for (const char* good : {"127.0.0.1:7400", "localhost:1", "im.example.org:65535", "[::1]:7400",
+                           "unix:/run/im/gateway.sock"}) {
+    EXPECT_TRUE(CheckAddress(good).ok()) << good;
+  }
+  for (const char* bad : {"",
+                          "localhost",
+                          ":7400",
+                          "127.0.0.1:",
+                          "127.0.0.1:0",
+                          "127.0.0.1:99999",
+                          "127.0.0.1:notaport",
+                          "127.0.0.1:+1",
+                          "127.0.0.1:7400x",
+                          "http://im.example.org:7400",
+                          "im.example.org:7400/",
+                          "a b:1",
+                          "::1:7400",
+                          "[::1]",
+                          "[::1:7400",
+                          "[im]:7400",
+                          "unix:",
+                          "127.0.0.1:4294974696",
+                          "dns:///im.example.org:7400",
+                          "user@host:7400"}) {
+    EXPECT_EQ(CheckAddress(bad).code(), absl::StatusCode::kInvalidArgument) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace im::imctl
