@@ -1,16 +1,14 @@
 // The load generator.
 #include <CLI/CLI.hpp>
 #include <csignal>
-#include <cstdio>
 #include <functional>
 
 #include "absl/synchronization/mutex.h"
 #include "bench/pairs.h"
 #include "bench/replay.h"
+#include "common/base/usage.h"
 
 namespace {
-
-constexpr int kExitUsage = 2;
 
 void AddTargetOptions(CLI::App* command, im::bench::TargetOptions* target) {
   command->add_option("--connect", target->connect,
@@ -31,6 +29,12 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_status = 0;
 
+  // CLI::PositiveNumber prints its upper bound, of 309 digits.
+  const auto is_positive = [](const std::string& text) {
+    double number = 0;
+    return CLI::detail::lexical_cast(text, number) && number > 0 ? "" : "must be more than 0";
+  };
+
   im::bench::ReplayOptions replay;
   CLI::App* replay_command = app.add_subcommand(
       "replay",
@@ -40,9 +44,9 @@ int main(int argc, char** argv) {
   replay_command
       ->add_option("--speed", replay.speed,
                    "1: in real time, 60: an hour in a minute (default: as fast as it goes)")
-      ->check(CLI::PositiveNumber);
+      ->check(is_positive);
   replay_command->add_option("--timeout", replay.timeout_seconds, "Give up after so many seconds")
-      ->check(CLI::PositiveNumber)
+      ->check(is_positive)
       ->capture_default_str();
   replay_command->add_flag("--json", replay.json, "Print one JSON object");
   AddTargetOptions(replay_command, &replay.target);
@@ -69,15 +73,8 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
-  } catch (const CLI::RequiredError& error) {
-    // What is missing is often there, misspelt.
-    const std::vector<std::string> unknown = app.remaining(true);
-    if (unknown.empty()) return app.exit(error), kExitUsage;
-    std::fprintf(stderr, "im-bench: does not know %s\n", unknown.front().c_str());
-    return kExitUsage;
   } catch (const CLI::ParseError& error) {
-    // Help comes this way, too.
-    return app.exit(error) == 0 ? 0 : kExitUsage;
+    return im::ReportUsage(app, error);
   }
   return exit_status;
 }

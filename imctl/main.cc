@@ -1,27 +1,42 @@
 // imctl: IM's client for people and scripts.
 #include <fcntl.h>
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
 #include <langinfo.h>
 #include <unistd.h>
 
 #include <clocale>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 
 #include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/base/usage.h"
 #include "imctl/commands.h"
 #include "imctl/output.h"
 
 namespace im::imctl {
 namespace {
 
-// Positionals are told apart by name; their type says nothing.
-void NamePositionals(CLI::App& app) {
+void FinishOptions(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
+    // proto3's strings are UTF-8: the server would have to refuse the whole request unread.
+    if (option->get_items_expected_max() > 0 && option->get_type_name() != "FILE") {
+      option->check([](const std::string& value) { return IsText(value) ? "" : "is not UTF-8"; });
+    }
+    // Positionals are told apart by name; their type says nothing.
     if (option->get_positional()) option->type_name("");
   }
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
-    NamePositionals(*command);
+    FinishOptions(*command);
   }
+}
+
+// What libraries say on standard error is for developers, who have GRPC_VERBOSITY.
+void SilenceLibraries() {
+  google::protobuf::SetLogHandler(nullptr);
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
 // A closed standard stream must fail as such: its number would go to the next connection or file.
@@ -43,7 +58,7 @@ The account is kept in a profile: $IMCTL_HOME/PROFILE, else $XDG_CONFIG_HOME/imc
 Exit codes:
   0  done
   1  refused by the server; the reason is in brackets
-  2  wrong usage
+  2  wrong usage, or given up at a prompt
   3  not logged in, or the log-in failed or ended
   4  the server cannot be reached or cannot work
   5  too much at once: try again after the time it says
@@ -59,6 +74,7 @@ int Main(int argc, char** argv) {
   // All text is UTF-8, whatever the environment says; else no wide character would be known as one.
   if (std::strcmp(nl_langinfo(CODESET), "UTF-8") != 0) std::setlocale(LC_CTYPE, "C.UTF-8");
   InitLog({.level = LogLevel::kError});
+  SilenceLibraries();
 
   Context context;
   Run run;
@@ -96,15 +112,14 @@ int Main(int argc, char** argv) {
   AddListen(app, &run);
   AddHealth(app, &run);
   AddCompletion(app, &run);
-  NamePositionals(app);
+  FinishOptions(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // Help and version come this way, too.
-    if (app.exit(error) != 0) return kExitUsage;
-    return std::cout.flush() ? kExitOk : kExitLocal;
+    const int code = ReportUsage(app, error);
+    return std::cout.flush() ? code : kExitLocal;
   }
-  const absl::Status status = run(context);
+  const absl::Status status = context.Advise(run(context));
   return Report(status.ok() ? OutputStatus() : status, context.json());
 }
 

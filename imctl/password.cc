@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
+#include "common/base/text.h"
 
 namespace im::imctl {
 namespace {
@@ -64,6 +65,7 @@ void PasswordOptions::AddTo(CLI::App* command) {
   auto* in = command->add_flag("--password-stdin", from_stdin,
                                "Read the password from standard input (its first line)");
   command->add_option("--password-file", file, "Read the password from a file (its first line)")
+      ->type_name("FILE")
       ->excludes(in);
 }
 
@@ -75,8 +77,10 @@ absl::StatusOr<std::string> ReadPasswordLine() {
   return line;
 }
 
-absl::StatusOr<std::string> ReadPassword(const PasswordOptions& options, const std::string& prompt,
-                                         bool confirm) {
+namespace {
+
+absl::StatusOr<std::string> Read(const PasswordOptions& options, const std::string& prompt,
+                                 bool confirm) {
   if (options.from_stdin) return ReadPasswordLine();
   if (!options.file.empty()) {
     std::ifstream file(options.file);
@@ -91,6 +95,15 @@ absl::StatusOr<std::string> ReadPassword(const PasswordOptions& options, const s
     IM_ASSIGN_OR_RETURN(const std::string again, Ask(prompt + ", again: "));
     if (again != password) return absl::InvalidArgumentError("the two are not the same");
   }
+  return password;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadPassword(const PasswordOptions& options, const std::string& prompt,
+                                         bool confirm) {
+  IM_ASSIGN_OR_RETURN(std::string password, Read(options, prompt, confirm));
+  if (!IsText(password)) return absl::InvalidArgumentError("the password is not UTF-8");
   return password;
 }
 

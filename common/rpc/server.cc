@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/log.h"
+#include "common/rpc/library_logs.h"
 #include "common/rpc/reactions.h"
 
 namespace im::rpc {
@@ -97,6 +98,7 @@ bool IsLocal(const std::string& address) {
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   static std::once_flag once;
   std::call_once(once, [] {
+    RouteLibraryLogs();
     KeepReactionThreads();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();

@@ -3,6 +3,7 @@
 
 #include "common/base/error.h"
 #include "common/base/text.h"
+#include "common/base/usage.h"
 
 namespace im {
 namespace {
@@ -44,6 +45,30 @@ TEST(TextTest, RefusesWhatIsNotUtf8) {
 TEST(TextTest, RefusesNul) {
   EXPECT_FALSE(IsText(std::string("a\0b", 3)));
   EXPECT_TRUE(IsText("a\nb"));
+}
+
+TEST(UsageTest, NamesTheWordThatNobodyKnows) {
+  const auto said = [](const std::string& line) {
+    CLI::App app("", "im-thing");
+    app.require_subcommand(1);
+    CLI::App* group = app.add_subcommand("group");
+    group->require_subcommand(1);
+    group->add_subcommand("add")->add_option("NAME")->required();
+    ::testing::internal::CaptureStderr();
+    try {
+      app.parse(line);
+      ADD_FAILURE() << line;
+    } catch (const CLI::ParseError& error) {
+      EXPECT_EQ(ReportUsage(app, error), 2) << line;
+    }
+    return ::testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(said("gruop"), "im-thing: there is no command 'gruop': see im-thing --help\n");
+  EXPECT_EQ(said("--gruop"), "im-thing: there is no option '--gruop': see im-thing --help\n");
+  EXPECT_EQ(said("group ad bob"),
+            "im-thing group: there is no command 'ad': see im-thing group --help\n");
+  EXPECT_THAT(said("group add --nmae"), ::testing::HasSubstr("'--nmae'"));
+  EXPECT_THAT(said("group add"), ::testing::HasSubstr("NAME is required"));
 }
 
 }  // namespace
