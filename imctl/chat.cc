@@ -19,6 +19,7 @@
 #include "imctl/output.h"
 #include "imctl/statuses.h"
 #include "imctl/terminal.h"
+#include "imctl/wording.h"
 
 namespace im::imctl {
 namespace {
@@ -187,8 +188,7 @@ class Chat : public client::Observer {
     for (;;) {
       const auto page = context_->Call(&chat::v1::MessageService::Stub::ListEntries, request);
       if (!page.ok()) {
-        return Note(
-            absl::StrCat("cannot read back: ", Escape(std::string(page.status().message()))));
+        return Note(absl::StrCat("cannot read back: ", Escape(Wording(page.status()))));
       }
       for (const auto& entry : page->entries()) Show(entry, false);
       if (!all || page->next_page_token().empty()) return;
@@ -227,7 +227,7 @@ class Chat : public client::Observer {
         break;
       case ConnectionState::kWaiting:
         if (trouble_.empty() && !terminal_) {
-          Note(absl::StrCat("not connected: ", Escape(std::string(why.message()))));
+          Note(absl::StrCat("not connected: ", Escape(Wording(why))));
         }
         trouble_ =
             absl::StrCat("not connected, trying again in ", (retry_in.count() + 999) / 1000, " s");
@@ -312,7 +312,7 @@ class Chat : public client::Observer {
   void Failed(const std::string& request_id, const std::string& text, const absl::Status& status) {
     view_.Drop(request_id);
     const auto reason = ReasonOf(status);
-    Note(absl::StrCat("NOT SENT: ", Escape(text), " (", Escape(std::string(status.message())),
+    Note(absl::StrCat("NOT SENT: ", Escape(text), " (", Escape(Wording(status)),
                       reason ? absl::StrCat(" [", std::string(ReasonName(*reason)), "]") : "",
                       ")"));
     // A person has seen it; a script has only the exit code.

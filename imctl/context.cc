@@ -14,11 +14,14 @@
 #include "common/rpc/server.h"
 #include "imctl/escape.h"
 #include "imctl/output.h"
+#include "imctl/wording.h"
 
 namespace im::imctl {
 namespace {
 
 constexpr char kDefaultServer[] = "127.0.0.1:7400";
+// Of a status: lines for people.
+constexpr char kAdvice[] = "imctl/advice";
 
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
@@ -125,11 +128,27 @@ absl::Status CheckAddress(const std::string& address) {
                    "[IPv6]:PORT or unix:/path"));
 }
 
+absl::Status Context::Advise(const absl::Status& status) const {
+  if (channel_ == nullptr || ReasonOf(status) ||
+      !(absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status))) {
+    return status;
+  }
+  return WithAdvice(status, absl::StrCat("this was ", channel_->options().server,
+                                         "; --server or IMCTL_SERVER choose another one. On the "
+                                         "server's machine ./im status says how it is"));
+}
+
+absl::Status WithAdvice(absl::Status status, const std::string& advice) {
+  absl::Cord lines = status.GetPayload(kAdvice).value_or(absl::Cord());
+  lines.Append(absl::StrCat("  ", advice, "\n"));
+  status.SetPayload(kAdvice, lines);
+  return status;
+}
+
 int Report(const absl::Status& status, bool json) {
   if (status.ok()) return kExitOk;
   const auto reason = ReasonOf(status);
   const ErrorDetails details = DetailsOf(status);
-  std::string message(status.message());
   int code = kExitRefused;
   switch (status.code()) {
     case absl::StatusCode::kUnauthenticated:
@@ -146,16 +165,15 @@ int Report(const absl::Status& status, bool json) {
     default:
       // What the server refuses has a reason; the rest failed here.
       if (!reason) {
-        code = absl::IsDataLoss(status)          ? kExitLocal
-               : absl::IsInvalidArgument(status) ? kExitUsage
-                                                 : kExitRefused;
+        const bool usage = absl::IsInvalidArgument(status) || absl::IsCancelled(status);
+        code = absl::IsDataLoss(status) ? kExitLocal : usage ? kExitUsage : kExitRefused;
       }
   }
   if (json) {
-    std::string line =
-        absl::StrCat("{\"error\":{\"reason\":", JsonString(reason ? ReasonName(*reason) : ""),
-                     ",\"code\":", JsonString(absl::StatusCodeToString(status.code())),
-                     ",\"message\":", JsonString(message), ",\"violations\":[");
+    std::string line = absl::StrCat(
+        "{\"error\":{\"reason\":", JsonString(reason ? ReasonName(*reason) : ""),
+        ",\"code\":", JsonString(absl::StatusCodeToString(status.code())),
+        ",\"message\":", JsonString(std::string(status.message())), ",\"violations\":[");
     for (const Violation& violation : details.violations) {
       absl::StrAppend(&line, line.back() == '[' ? "" : ",",
                       "{\"field\":", JsonString(violation.field),
@@ -168,14 +186,18 @@ int Report(const absl::Status& status, bool json) {
     fprintf(stderr, "%s}}\n", line.c_str());
     return code;
   }
-  if (code == kExitUnreachable && !reason)
+  std::string message = Wording(status);
+  if (code == kExitUnreachable && !reason) {
     message = absl::StrCat("cannot reach the server: ", message);
+  }
   fprintf(stderr, "imctl: %s", EscapeLines(message, "  ").c_str());
   if (reason) fprintf(stderr, " [%s]", std::string(ReasonName(*reason)).c_str());
   fputc('\n', stderr);
   for (const Violation& violation : details.violations) {
-    fprintf(stderr, "  %s: %s\n", Escape(violation.field).c_str(),
-            Escape(violation.description).c_str());
+    const std::string text = absl::StrCat(violation.field, ": ", violation.description);
+    if (text != message && violation.description != message) {
+      fprintf(stderr, "  %s\n", Escape(text).c_str());
+    }
   }
   if (details.retry_after) {
     fprintf(stderr, "  try again in %lld s\n",
@@ -184,6 +206,9 @@ int Report(const absl::Status& status, bool json) {
   if (reason == Reason::DEVICE_REVOKED || reason == Reason::REFRESH_TOKEN_INVALID ||
       reason == Reason::REFRESH_TOKEN_REUSED) {
     fprintf(stderr, "  this profile was logged out; to go on with it: imctl login NAME\n");
+  }
+  if (const auto advice = status.GetPayload(kAdvice)) {
+    fputs(EscapeLines(std::string(*advice), "").c_str(), stderr);
   }
   return code;
 }

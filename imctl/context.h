@@ -53,6 +53,9 @@ class Context {
   absl::StatusOr<std::shared_ptr<client::Channel>> OpenChannel();
   absl::StatusOr<std::shared_ptr<ProfileTokens>> OpenTokens();
 
+  // If the server cannot be reached: how to choose another one.
+  absl::Status Advise(const absl::Status& status) const;
+
   // A call in the name of the account: Call(&ContactService::Stub::ListContacts, request). Tried
   // again for a few seconds when the server is there but cannot say how it went; requests that
   // change something carry a request_id, so that this is safe.
@@ -116,6 +119,9 @@ absl::Status CheckAddress(const std::string& address);
 
 // A command's work; set by its callback and run by main once the line is parsed.
 using Run = std::function<absl::Status(Context&)>;
+
+// A line for people under the error.
+absl::Status WithAdvice(absl::Status status, const std::string& advice);
 
 // Prints an error for people, or as JSON, on standard error; returns the exit code.
 int Report(const absl::Status& status, bool json);

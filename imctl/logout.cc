@@ -18,7 +18,8 @@ void AddLogOut(CLI::App& app, Run* run) {
           context.Call(&auth::v1::AccountService::Stub::LogOut, auth::v1::LogOutRequest());
       // A device that ended already is logged out as well.
       if (!response.ok() && !absl::IsUnauthenticated(response.status()) && !*forget) {
-        return response.status();
+        return WithAdvice(response.status(),
+                          "imctl logout --forget removes the tokens all the same");
       }
       IM_RETURN_IF_ERROR(profile->Remove());
       PrintLine(context.json() ? "{\"logged_out\":true}" : "Logged out.");

@@ -6,11 +6,14 @@
 
 #include "im/chat/v1/entries.pb.h"
 #include "imctl/context.h"
+#include "imctl/wording.h"
 
 namespace im::imctl {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 TEST(JsonTest, KeepsFieldNamesAndEveryByte) {
@@ -45,6 +48,29 @@ TEST(ReportTest, ExitCodesSayWhatKindOfFailure) {
   EXPECT_EQ(Report(Error(Reason::RATE_LIMITED, "", {.retry_after = std::chrono::seconds(2)}), true),
             kExitTryLater);
   EXPECT_EQ(Report(absl::DataLossError("x"), true), kExitLocal);
+  EXPECT_EQ(Report(absl::CancelledError("given up"), false), kExitUsage);
+}
+
+TEST(ReportTest, SaysEachThingOnce) {
+  ::testing::internal::CaptureStderr();
+  Report(InvalidField("bio", "at most 500 characters"), false);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "imctl: bio: at most 500 characters [INVALID_FIELD]\n");
+}
+
+TEST(ReportTest, AdviceStandsBelow) {
+  ::testing::internal::CaptureStderr();
+  Report(WithAdvice(WithAdvice(Error(Reason::NOT_A_MEMBER), "one"), "two"), false);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "imctl: You are not in this conversation any more. [NOT_A_MEMBER]\n  one\n  two\n");
+}
+
+TEST(WordingTest, SpeaksToTheOneWhoWasRefused) {
+  const auto plain = Not(AnyOf(HasSubstr("caller"), HasSubstr("calling"), HasSubstr("RetryInfo")));
+#define IM_REASON(name, code, text) EXPECT_THAT(Wording(Error(Reason::name)), plain);
+  IM_REASONS(IM_REASON)
+#undef IM_REASON
+  EXPECT_EQ(Wording(Error(Reason::NOT_A_MEMBER, "said otherwise")), "said otherwise");
 }
 
 TEST(CheckAddressTest, WhatGrpcWouldMakeSomethingElseOfIsRefused) {
