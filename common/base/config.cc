@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/base/usage.h"
 
 namespace im {
 namespace {
@@ -132,16 +133,8 @@ std::optional<int> Config::Parse(int argc, char** argv) {
     std::cerr << app_.get_name() << ": " << app_.get_option("--config")->as<std::string>() << ": "
               << what << "\n";
     return kExitUsage;
-  } catch (const CLI::RequiredError& e) {
-    // What is missing is often there, misspelt.
-    const std::vector<std::string> unknown = app_.remaining(true);
-    std::cerr << app_.get_name() << ": "
-              << (unknown.empty() ? e.what() : "does not know " + unknown.front())
-              << "\nRun with --help for more information.\n";
-    return kExitUsage;
   } catch (const CLI::ParseError& e) {
-    // Help and version come this way, too.
-    return app_.exit(e) == 0 ? 0 : kExitUsage;
+    return ReportUsage(app_, e);
   }
   if (print_config_) {
     std::cout << app_.config_to_str(true, true);

@@ -16,9 +16,8 @@ int ReportUsage(const CLI::App& app, const CLI::ParseError& error) {
     at = at->get_subcommands().front();
     command += " " + at->get_name();
   }
-  const std::string& word = unknown.front();
-  std::cerr << command << ": there is no " << (word[0] == '-' ? "option" : "command") << " '"
-            << word << "': see " << command << " --help\n";
+  std::cerr << command << ": does not know " << unknown.front()
+            << "\nRun with --help for more information.\n";
   return 2;
 }
 

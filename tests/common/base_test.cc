@@ -63,11 +63,11 @@ TEST(UsageTest, NamesTheWordThatNobodyKnows) {
     }
     return ::testing::internal::GetCapturedStderr();
   };
-  EXPECT_EQ(said("gruop"), "im-thing: there is no command 'gruop': see im-thing --help\n");
-  EXPECT_EQ(said("--gruop"), "im-thing: there is no option '--gruop': see im-thing --help\n");
-  EXPECT_EQ(said("group ad bob"),
-            "im-thing group: there is no command 'ad': see im-thing group --help\n");
-  EXPECT_THAT(said("group add --nmae"), ::testing::HasSubstr("'--nmae'"));
+  using ::testing::StartsWith;
+  EXPECT_THAT(said("gruop"), StartsWith("im-thing: does not know gruop\n"));
+  EXPECT_THAT(said("--gruop"), StartsWith("im-thing: does not know --gruop\n"));
+  EXPECT_THAT(said("group ad bob"), StartsWith("im-thing group: does not know ad\n"));
+  EXPECT_THAT(said("group add --nmae"), StartsWith("im-thing group add: does not know --nmae\n"));
   EXPECT_THAT(said("group add"), ::testing::HasSubstr("NAME is required"));
 }
 
