@@ -1,6 +1,7 @@
 // im-presence: who is online, and who may see it.
 #include <iostream>
 
+#include "absl/cleanup/cleanup.h"
 #include "common/base/config.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -72,6 +73,8 @@ int main(int argc, char** argv) {
                              .ready = [&verifier] { return verifier.HasKeys(); },
                              .handler = &presence});
   presence.Start(&links);
+  // However main ends: before `links`, which presence uses, and after the server, which uses it.
+  const absl::Cleanup stop = [&presence] { presence.Stop(); };
 
   im::Workers workers(8, 1000);
   im::rpc::Router router(verifier.AsAuthenticate(), &workers);
@@ -91,6 +94,5 @@ int main(int argc, char** argv) {
   (*server)->Drain();
   links.Shutdown();
   (*server)->Shutdown(std::chrono::seconds(3));
-  presence.Stop();
   return 0;
 }
