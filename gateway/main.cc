@@ -51,9 +51,10 @@ int Main(int argc, char** argv) {
     Log(LogLevel::kInfo, "listening", {{"address", address}});
   }
 
-  WaitForShutdownSignal();
+  const std::chrono::seconds drain(values.drain_seconds);
+  WaitForShutdownSignal(drain + std::chrono::seconds(10));
   (*server)->Drain();
-  (*gateway)->Drain(std::chrono::seconds(values.drain_seconds));
+  (*gateway)->Drain(drain);
   (*server)->Shutdown(std::chrono::seconds(1));
   return 0;
 }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sodium.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -21,6 +22,13 @@ sigset_t ShutdownSignals() {
   return signals;
 }
 
+// Whatever still runs may hold locks: nothing but what a signal handler may call.
+void EndNow(int /*signal*/) {
+  constexpr char kWhy[] = "the shutdown takes too long: ended in the middle of it\n";
+  (void)!write(STDERR_FILENO, kWhy, sizeof kWhy - 1);
+  _exit(1);
+}
+
 }  // namespace
 
 void InitProcess() {
@@ -36,11 +44,13 @@ void InitProcess() {
   }
 }
 
-void WaitForShutdownSignal() {
+void WaitForShutdownSignal(std::chrono::seconds limit) {
   const sigset_t signals = ShutdownSignals();
   int signal_number = 0;
   sigwait(&signals, &signal_number);
   Log(LogLevel::kInfo, "shutting_down", {{"signal", signal_number}});
+  signal(SIGALRM, EndNow);
+  alarm(static_cast<unsigned>(limit.count()));
   signal(SIGTERM, SIG_DFL);
   signal(SIGINT, SIG_DFL);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);

@@ -172,10 +172,11 @@ void Server::Drain() {
 
 void Server::Shutdown(std::chrono::milliseconds grace) {
   if (server_ == nullptr) return;
-  health_watch_.reset();
-  health_.reset();
   server_->Shutdown(std::chrono::system_clock::now() + grace);
   server_->Wait();
+  // After the calls, for a check may hang.
+  health_watch_.reset();
+  health_.reset();
   server_.reset();
 }
 
