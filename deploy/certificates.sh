@@ -49,7 +49,7 @@ else
   new_key "$work/server.key"
   openssl req -new -key "$work/server.key" -subj "/CN=$1" -out "$work/server.csr"
   printf '%s\n' basicConstraints=critical,CA:false keyUsage=critical,digitalSignature \
-    extendedKeyUsage=serverAuth "subjectAltName=$names" >"$work/extensions"
+    extendedKeyUsage=serverAuth,clientAuth "subjectAltName=$names" >"$work/extensions"
   openssl x509 -req -in "$work/server.csr" -CA "$DIR/ca.crt" -CAkey "$DIR/ca.key" -sha256 \
     -set_serial "0x$(openssl rand -hex 16)" -days "$SERVER_DAYS" -extfile "$work/extensions" \
     -out "$work/server.crt" 2>/dev/null

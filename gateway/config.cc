@@ -41,11 +41,7 @@ void AddOptions(Config* config, GatewayConfig* values) {
   config
       ->Add("upstreams.presence", &values->presence, "Addresses of im-presence, one per instance.")
       ->required();
-  config->Add("upstreams.tls_ca", &values->upstream_ca,
-              "PEM file of the CA of services on other machines; empty: plaintext.");
-  config->Add("upstreams.tls_certificate", &values->upstream_certificate,
-              "PEM file of the certificate shown to them.");
-  config->Add("upstreams.tls_key", &values->upstream_key, "PEM file of its private key.");
+  rpc::AddUpstreamTlsOptions(config, &values->upstream_tls);
   config
       ->Add("session.heartbeat_seconds", &values->heartbeat_seconds,
             "How often both sides give a sign of life; three times this silent is dead.")
@@ -102,7 +98,7 @@ GatewayOptions ToOptions(const GatewayConfig& values) {
   GatewayOptions options;
   options.upstreams = {rpc::ParseAddresses(values.auth), rpc::ParseAddresses(values.chat),
                        rpc::ParseAddresses(values.presence)};
-  options.tls = {values.upstream_ca, values.upstream_certificate, values.upstream_key};
+  options.tls = values.upstream_tls;
   options.session = values.session;
   options.session.heartbeat = std::chrono::seconds(values.heartbeat_seconds);
   options.session.hello_timeout = std::chrono::seconds(values.hello_seconds);

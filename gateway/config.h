@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/config.h"
+#include "common/rpc/channel.h"
 #include "gateway/gateway.h"
 
 namespace im::gateway {
@@ -20,10 +21,7 @@ struct GatewayConfig {
   std::string auth;
   std::string chat;
   std::string presence;
-  // Towards services on other machines.
-  std::string upstream_ca;
-  std::string upstream_certificate;
-  std::string upstream_key;
+  rpc::ChannelTls upstream_tls;
 
   int heartbeat_seconds = 20;
   int hello_seconds = 10;

@@ -13,7 +13,8 @@ absl::StatusOr<std::unique_ptr<rpc::Server>> Serve(const GatewayConfig& values, 
     }
     config.listen.push_back({.address = values.tls_listen,
                              .tls_certificate = values.tls_certificate,
-                             .tls_key = values.tls_key});
+                             .tls_key = values.tls_key,
+                             .for_clients = true});
   }
   if (config.listen.empty()) {
     return absl::InvalidArgumentError("set server.listen, server.tls_listen or both");

@@ -170,8 +170,9 @@ void AddServerOptions(Config* config, ServerOptions* options) {
       ->required();
   config->Add("server.tls_certificate", &options->tls_certificate, "PEM file of the certificate.");
   config->Add("server.tls_key", &options->tls_key, "PEM file of the private key.");
-  config->Add("server.tls_client_ca", &options->tls_client_ca,
-              "PEM file of the CA whose certificates callers must show.");
+  config->Add(
+      "server.tls_client_ca", &options->tls_client_ca,
+      "PEM file of the CA whose certificates callers must show; beyond loopback: required.");
 }
 
 void InitLog(const LoggingOptions& options, const std::string& service) {

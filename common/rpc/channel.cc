@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
+#include "common/base/config.h"
 #include "common/rpc/reactions.h"
 
 namespace im::rpc {
@@ -18,6 +19,14 @@ std::string ReadAll(const std::string& path) {
 }
 
 }  // namespace
+
+void AddUpstreamTlsOptions(Config* config, ChannelTls* tls) {
+  config->Add("upstreams.tls_ca", &tls->ca,
+              "PEM file of the CA of services on other machines; empty: plaintext.");
+  config->Add("upstreams.tls_certificate", &tls->certificate,
+              "PEM file of the certificate shown to them.");
+  config->Add("upstreams.tls_key", &tls->key, "PEM file of its private key.");
+}
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& address, const ChannelTls& tls) {
   KeepReactionThreads();

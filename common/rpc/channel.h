@@ -12,6 +12,10 @@
 #include "common/rpc/call.h"
 #include "common/rpc/status.h"
 
+namespace im {
+class Config;
+}
+
 namespace im::rpc {
 
 struct ChannelTls {
@@ -20,6 +24,9 @@ struct ChannelTls {
   std::string certificate;
   std::string key;
 };
+
+// The options upstreams.tls_ca, tls_certificate and tls_key.
+void AddUpstreamTlsOptions(Config* config, ChannelTls* tls);
 
 // Reconnects by itself, with back-off from 50 ms to 1 s, so that a service which was restarted is
 // found again at once. Never fails; an unreadable PEM file fails the calls.

@@ -63,6 +63,13 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Liste
     }
     return grpc::InsecureServerCredentials();
   }
+  if (!listen.for_clients && listen.tls_client_ca.empty() && !IsLocal(listen.address)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("refusing to listen on ", listen.address,
+                     " for anybody: some calls between services need no token. Set the CA whose "
+                     "certificates the services and the gateway show (tls_client_ca), or listen on "
+                     "127.0.0.1."));
+  }
   auto certificate = ReadFile(listen.tls_certificate);
   if (!certificate.ok()) return certificate.status();
   auto key = ReadFile(listen.tls_key);
@@ -81,7 +88,10 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Liste
 }  // namespace
 
 Listen ToListen(const ServerOptions& options) {
-  return {options.listen, options.tls_certificate, options.tls_key, options.tls_client_ca};
+  return {.address = options.listen,
+          .tls_certificate = options.tls_certificate,
+          .tls_key = options.tls_key,
+          .tls_client_ca = options.tls_client_ca};
 }
 
 bool IsLocal(const std::string& address) {

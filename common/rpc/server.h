@@ -20,8 +20,10 @@ struct Listen {
   // PEM files. Empty: plaintext, which is refused on anything but a unix socket or loopback.
   std::string tls_certificate;
   std::string tls_key;
-  // Callers must show a certificate of this CA.
+  // Callers must show a certificate of this CA. Required but on a unix socket or loopback.
   std::string tls_client_ca;
+  // Unless anybody may call: clients, not services.
+  bool for_clients = false;
 };
 
 struct ServerConfig {

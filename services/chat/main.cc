@@ -41,6 +41,7 @@ struct Options {
   int database_connections = 8;
   int writers = 2;
   std::string auth;
+  rpc::ChannelTls upstream_tls;
 };
 
 // Calls that wait for a thread or a connection; more are refused as OVERLOADED.
@@ -49,7 +50,8 @@ constexpr size_t kQueuedResumes = 100000;
 
 int Run(const Options& options) {
   token::Verifier verifier;
-  token::Watcher tokens({.addresses = rpc::ParseAddresses(options.auth)}, &verifier);
+  const std::vector<std::string> auth = rpc::ParseAddresses(options.auth);
+  token::Watcher tokens({.addresses = auth, .tls = options.upstream_tls}, &verifier);
 
   bus::LinkServer* links_of_epoch = nullptr;
   Epoch epoch([&links_of_epoch](int64_t value) {
@@ -70,7 +72,7 @@ int Run(const Options& options) {
   PgMessageStore message_store(&pool);
   PgHistoryStore history(&pool);
   PgContactStore contact_store(&pool);
-  RpcDirectory directory(rpc::ParseAddresses(options.auth));
+  RpcDirectory directory(auth, options.upstream_tls);
   OwnLog own_log(&pool, &publisher);
   Watermarks watermarks(&pool, &publisher, &own_log);
   RelationService relations(&contact_store);
@@ -148,6 +150,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 64));
   config.Add("upstreams.auth", &options.auth, "Addresses of im-auth, separated by commas.")
       ->required();
+  im::rpc::AddUpstreamTlsOptions(&config, &options.upstream_tls);
   im::AddLoggingOptions(&config, &options.logging);
   im::AddMetricsOptions(&config, &options.metrics);
   if (auto exit_code = config.Parse(argc, argv)) return *exit_code;

@@ -43,11 +43,7 @@ int main(int argc, char** argv) {
   config.Add("upstreams.auth", &auth, "Addresses of im-auth, comma separated.")->required();
   config.Add("upstreams.chat", &chat, "Addresses of all instances of im-chat, comma separated.")
       ->required();
-  config.Add("upstreams.tls_ca", &upstream_tls.ca,
-             "PEM file of the CA of the upstreams; empty: plaintext.");
-  config.Add("upstreams.tls_certificate", &upstream_tls.certificate,
-             "PEM file of the certificate to show them.");
-  config.Add("upstreams.tls_key", &upstream_tls.key, "PEM file of its key.");
+  im::rpc::AddUpstreamTlsOptions(&config, &upstream_tls);
   im::AddLoggingOptions(&config, &logging);
   im::AddMetricsOptions(&config, &metrics);
   if (auto exit_code = config.Parse(argc, argv)) return *exit_code;

@@ -108,6 +108,12 @@ Stack::Stack(StackOptions options)
   if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
   folder_ = pattern;
   address_ = "127.0.0.1:" + std::to_string(FreePort());
+  if (options_.tls) {
+    const Outcome made =
+        RunProgram({IM_SOURCE_DIR "/deploy/certificates.sh", folder_, "localhost"});
+    if (made.status != 0) throw std::runtime_error("no certificates: " + made.err);
+    for (const char* name : {"auth", "chat", "presence"}) ports_[name] = FreePort();
+  }
   if (!options_.start) return;
   for (const char* name : {"auth", "chat", "presence", "gateway"}) Launch(name);
   for (const char* name : {"auth", "chat", "presence", "gateway"}) WaitHealthy(name);
@@ -124,7 +130,9 @@ Stack::~Stack() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-std::string Stack::SocketOf(const std::string& name) const {
+std::string Stack::AddressOf(const std::string& name) const {
+  if (name == "gateway") return address_;
+  if (options_.tls) return "localhost:" + std::to_string(ports_.at(name));
   return "unix:" + folder_ + "/" + name + ".sock";
 }
 
@@ -133,11 +141,23 @@ std::vector<std::string> Stack::Arguments(const std::string& name) const {
   const auto add = [&](const std::string& key, const std::string& value) {
     arguments.push_back("--" + key + "=" + value);
   };
-  add("server.listen", name == "gateway" ? address_ : SocketOf(name));
+  add("server.listen", AddressOf(name));
   if (name != "gateway") add("database.url", database_.url());
-  if (name != "auth") add("upstreams.auth", SocketOf("auth"));
-  if (name == "presence" || name == "gateway") add("upstreams.chat", SocketOf("chat"));
-  if (name == "gateway") add("upstreams.presence", SocketOf("presence"));
+  if (name != "auth") add("upstreams.auth", AddressOf("auth"));
+  if (name == "presence" || name == "gateway") add("upstreams.chat", AddressOf("chat"));
+  if (name == "gateway") add("upstreams.presence", AddressOf("presence"));
+  if (options_.tls) {
+    if (name != "gateway") {
+      add("server.tls_certificate", folder_ + "/server.crt");
+      add("server.tls_key", folder_ + "/server.key");
+      add("server.tls_client_ca", folder_ + "/ca.crt");
+    }
+    if (name != "auth") {
+      add("upstreams.tls_certificate", folder_ + "/server.crt");
+      add("upstreams.tls_key", folder_ + "/server.key");
+      add("upstreams.tls_ca", folder_ + "/ca.crt");
+    }
+  }
   // Cheap hashes: what they cost is tested elsewhere.
   if (name == "auth") {
     add("passwords.memory_kib", "8");
@@ -172,8 +192,8 @@ void Stack::Start(const std::string& name) {
 
 void Stack::WaitHealthy(const std::string& name) {
   const auto deadline = steady_clock::now() + std::chrono::seconds(30);
-  const std::string address = name == "gateway" ? address_ : SocketOf(name);
-  HealthProbe probe(address);
+  // Services behind TLS are asked about at the gateway, which is healthy when it has reached them.
+  HealthProbe probe(options_.tls ? address_ : AddressOf(name));
   while (!probe.IsServing()) {
     int status = 0;
     if (waitpid(running_.at(name), &status, WNOHANG) != 0) {

@@ -1,5 +1,5 @@
-// All of IM as real processes, for end-to-end tests: the four services on unix sockets in a folder
-// of their own, with a database of their own.
+// All of IM as real processes, for end-to-end tests: the services on unix sockets in a folder of
+// their own, with a database of their own.
 //
 //   Stack stack;
 //   client::Channel::Open({.server = stack.address()});
@@ -24,6 +24,8 @@ struct StackOptions {
   // Further configuration, e.g. {"gateway", {"--limits.exempt="}}.
   std::map<std::string, std::vector<std::string>> flags;
   bool start = true;
+  // Services on TCP, with mutual TLS between all four; else on unix sockets.
+  bool tls = false;
   // Where to make the database (see PrivateCluster); empty: on the cluster of all tests.
   std::string cluster_url;
 };
@@ -57,12 +59,13 @@ class Stack {
 
  private:
   std::vector<std::string> Arguments(const std::string& name) const;
-  std::string SocketOf(const std::string& name) const;
+  std::string AddressOf(const std::string& name) const;
 
   const StackOptions options_;
   TestDatabase database_;
   std::string folder_;
   std::string address_;
+  std::map<std::string, int> ports_;  // of services, with TLS
   std::map<std::string, pid_t> running_;
 };
 
