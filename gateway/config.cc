@@ -69,6 +69,15 @@ void AddOptions(Config* config, GatewayConfig* values) {
   config->Add("limits.max_streams", &values->session.max_streams, "Open streams of this gateway.")
       ->check(CLI::Range(size_t{1}, size_t{10} << 20));
   config
+      ->Add("limits.connection_idle_seconds", &values->connection_idle_seconds,
+            "A client's connection without a call ends after this. Connections are not counted: "
+            "their limit is that of open files, which must leave room.")
+      ->check(CLI::Range(1, 86'400));
+  config
+      ->Add("limits.calls_per_connection", &values->calls_per_connection,
+            "Streams and calls under way on one connection; the client keeps back what is more.")
+      ->check(CLI::Range(1, 1'000'000));
+  config
       ->Add("limits.link_queue_bytes", &values->link.queue_bytes,
             "Bytes that may wait for one instance of a service.")
       ->check(CLI::Range(size_t{1} << 20, size_t{1} << 30));

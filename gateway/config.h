@@ -26,6 +26,8 @@ struct GatewayConfig {
   int heartbeat_seconds = 20;
   int hello_seconds = 10;
   int reconnect_jitter_seconds = 5;
+  int connection_idle_seconds = 60;
+  int calls_per_connection = 100;
   SessionOptions session;
   LinkOptions link;
   LimitOptions limits;

@@ -24,6 +24,8 @@ absl::StatusOr<std::unique_ptr<rpc::Server>> Serve(const GatewayConfig& values, 
   config.healthy = [gateway] { return gateway->Healthy(); };
   // Room to read what is too large and say so with a reason; gRPC's own refusal has none.
   config.max_receive_bytes = static_cast<int>(4 * values.session.max_frame_bytes);
+  config.connection_idle = std::chrono::seconds(values.connection_idle_seconds);
+  config.calls_per_connection = values.calls_per_connection;
   return rpc::Server::Start(config);
 }
 

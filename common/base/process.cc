@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sodium.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -35,6 +36,13 @@ void InitProcess() {
   const sigset_t signals = ShutdownSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  // Each connection is an open file, and gRPC listens no more once it has met the limit. The soft
+  // one is for programs that use select().
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
   // Debian builds Abseil with its checks for deadlocks on: gRPC's every lock then walks a graph and
   // notes a stack (5 % of the samples of one profile of the gateway; the gain was not shown).
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);

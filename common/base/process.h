@@ -6,7 +6,8 @@
 namespace im {
 
 // Call first in main, before any thread: SIGTERM and SIGINT are blocked in all threads from here
-// on, SIGPIPE is ignored, libsodium is ready.
+// on, SIGPIPE is ignored, libsodium is ready, and as many files may be open as the hard limit
+// allows.
 void InitProcess();
 
 // Waits for SIGTERM or SIGINT. A second one during the shutdown that follows ends the process, and

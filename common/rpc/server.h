@@ -38,6 +38,10 @@ struct ServerConfig {
   // health service.
   std::function<bool()> healthy;
   int max_receive_bytes = 1 << 20;
+  // A connection without a call ends after this; 0: never.
+  std::chrono::seconds connection_idle{0};
+  // What a client begins beyond waits with the client; 0: no limit.
+  int calls_per_connection = 0;
 };
 
 // Thread-safe. Shutdown happens in the destructor at the latest; what the config points to must

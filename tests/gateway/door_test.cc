@@ -1,4 +1,8 @@
 // The door and the route: unary calls, what is offered, TLS, health, reflection and rate limits.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <thread>
 
@@ -212,6 +216,32 @@ TEST_F(DoorTest, SpeaksTls) {
   Device alice(rpc::Connect(at, {.ca = config_.tls_certificate}), "1:10");
   alice.Hello();
   EXPECT_TRUE(alice.Next().has_welcome());
+}
+
+TEST_F(DoorTest, EndsAConnectionThatIsOfNoUse) {
+  config_.connection_idle_seconds = 1;
+  config_.listen = "127.0.0.1:0";
+  Start();
+  const std::string& address = server_->addresses().front();
+  const auto soon = std::chrono::system_clock::now() + std::chrono::seconds(20);
+  const auto idle = rpc::Connect(address);
+  ASSERT_TRUE(LogIn(idle).ok());
+  EXPECT_TRUE(idle->WaitForStateChange(GRPC_CHANNEL_READY, soon));
+
+  // One that says nothing.
+  const int silent = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  ASSERT_EQ(connect(silent, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  const timeval patience{20, 0};
+  setsockopt(silent, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  char greeting[256];
+  ssize_t count = 1;
+  while (count > 0) count = recv(silent, greeting, sizeof greeting, 0);
+  EXPECT_EQ(count, 0);
+  close(silent);
 }
 
 class LimitsTest : public DoorTest {
