@@ -102,6 +102,9 @@ void FakeService::Stop() {
   if (server_ != nullptr) server_->Shutdown(std::chrono::milliseconds(0));
   server_.reset();
   router_.reset();
+  // Or it would be taken for what the next run hears.
+  MutexLock lock(&mu_);
+  heard_.clear();
 }
 
 grpc::Status FakeService::Attach(grpc::ServerContext*, Stream* stream) {
