@@ -199,6 +199,17 @@ TEST_F(DoorTest, RefusesPlaintextOnAPublicAddress) {
   EXPECT_FALSE(Serve(config_, &door, gateway->get()).ok());
 }
 
+TEST(IsLocalTest, GoesByAddressesNotByNames) {
+  for (const char* local :
+       {"unix:/run/x", "127.0.0.1:1", "127.9.8.7:1", "localhost:1", "[::1]:1"}) {
+    EXPECT_TRUE(rpc::IsLocal(local)) << local;
+  }
+  for (const char* other :
+       {"127.example.org:1", "127.0.0.1.example.org:1", "10.0.0.1:1", "[::]:1"}) {
+    EXPECT_FALSE(rpc::IsLocal(other)) << other;
+  }
+}
+
 TEST_F(DoorTest, SpeaksTls) {
   config_.tls_certificate = dir_ + "/tls.crt";
   config_.tls_key = dir_ + "/tls.key";
