@@ -35,6 +35,11 @@ bool NeverConnected(const absl::Status& status) {
           absl::StrContains(status.message(), "DNS resolution failed"));
 }
 
+// Tokens are a host's: its plaintext and its TLS port are the same server.
+std::string HostOf(const std::string& address) {
+  return absl::StartsWith(address, "unix:") ? address : address.substr(0, address.rfind(':'));
+}
+
 }  // namespace
 
 absl::StatusOr<const Profile*> Context::OpenProfile() {
@@ -86,6 +91,13 @@ absl::StatusOr<std::shared_ptr<client::Channel>> Context::OpenChannel() {
 absl::StatusOr<std::shared_ptr<ProfileTokens>> Context::OpenTokens() {
   if (tokens_ == nullptr) {
     IM_ASSIGN_OR_RETURN(const Profile* profile, OpenProfile());
+    IM_ASSIGN_OR_RETURN(const client::Options server, ServerOptions());
+    IM_ASSIGN_OR_RETURN(const std::optional<Account> account, profile->ReadAccount());
+    if (account && HostOf(account->server) != HostOf(server.server)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the profile '", options.profile, "' is logged in on ", account->server,
+          ", and its tokens are not for ", server.server, ": choose another --profile there"));
+    }
     IM_ASSIGN_OR_RETURN(const auto channel, OpenChannel());
     tokens_ = std::make_shared<ProfileTokens>(*profile, channel);
   }

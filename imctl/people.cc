@@ -180,8 +180,12 @@ std::string People::Name(int64_t id) {
 absl::StatusOr<chat::v1::Conversation> FindGroup(Context& context, const std::string& which) {
   const std::string name = absl::StartsWith(which, "group:") ? which.substr(6) : which;
   int64_t id = 0;
-  if (absl::SimpleAtoi(name, &id)) return GetConversation(context, id);
-  return GroupByTitle(context, name);
+  if (!absl::SimpleAtoi(name, &id)) return GroupByTitle(context, name);
+  auto conversation = GetConversation(context, id);
+  if (ReasonOf(conversation.status()) != Reason::CONVERSATION_NOT_FOUND) return conversation;
+  // No such id: a group may be called so.
+  auto group = GroupByTitle(context, name);
+  return ReasonOf(group.status()) == Reason::CONVERSATION_NOT_FOUND ? conversation : group;
 }
 
 namespace {

@@ -40,4 +40,17 @@ bool IsText(std::string_view text) {
   return text.find('\0') == std::string_view::npos && CountCharacters(text).has_value();
 }
 
+bool IsLine(std::string_view text) {
+  if (!IsText(text)) return false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    if (byte < 0x20 || byte == 0x7f) return false;
+    const auto next = [&](size_t k) { return static_cast<uint8_t>(text[i + k]); };
+    // U+0080 to U+009F; U+2028 and U+2029. Well-formed, so that the lead byte has its successors.
+    if (byte == 0xc2 && next(1) < 0xa0) return false;
+    if (byte == 0xe2 && next(1) == 0x80 && (next(2) == 0xa8 || next(2) == 0xa9)) return false;
+  }
+  return true;
+}
+
 }  // namespace im

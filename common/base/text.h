@@ -14,4 +14,7 @@ std::optional<size_t> CountCharacters(std::string_view text);
 // Well-formed UTF-8 without NUL.
 bool IsText(std::string_view text);
 
+// Text without line breaks and other control characters: what stands in a list, as a name or title.
+bool IsLine(std::string_view text);
+
 }  // namespace im

@@ -16,9 +16,15 @@ absl::Status CheckText(std::string_view field, std::string_view text, size_t mos
   return absl::OkStatus();
 }
 
+absl::Status CheckLine(std::string_view field, std::string_view text, size_t most_characters) {
+  IM_RETURN_IF_ERROR(CheckText(field, text, most_characters));
+  if (!IsLine(text)) return InvalidField(field, "holds line breaks or other control characters");
+  return absl::OkStatus();
+}
+
 absl::Status CheckDevice(const DeviceDescription& device) {
-  IM_RETURN_IF_ERROR(CheckText("device.name", device.name, kMostNameCharacters));
-  return CheckText("device.platform", device.platform, kMostNameCharacters);
+  IM_RETURN_IF_ERROR(CheckLine("device.name", device.name, kMostNameCharacters));
+  return CheckLine("device.platform", device.platform, kMostNameCharacters);
 }
 
 }  // namespace im::auth

@@ -14,6 +14,8 @@ inline constexpr size_t kMostBioCharacters = 500;
 
 // INVALID_FIELD unless it is text of at most so many characters.
 absl::Status CheckText(std::string_view field, std::string_view text, size_t most_characters);
+// And of one line.
+absl::Status CheckLine(std::string_view field, std::string_view text, size_t most_characters);
 
 absl::Status CheckDevice(const DeviceDescription& device);
 

@@ -38,7 +38,7 @@ absl::StatusOr<Admission> Logins::Register(const Registration& registration) {
                  {.violations = {{"user_name", "not 3 to 32 of a-z 0-9 _ . -"}}});
   }
   IM_RETURN_IF_ERROR(CheckPassword("password", registration.password, *user_name));
-  IM_RETURN_IF_ERROR(CheckText("display_name", registration.display_name, kMostNameCharacters));
+  IM_RETURN_IF_ERROR(CheckLine("display_name", registration.display_name, kMostNameCharacters));
   IM_RETURN_IF_ERROR(CheckDevice(registration.device));
   IM_RETURN_IF_ERROR(mint_->Ready());
 

@@ -28,7 +28,7 @@ absl::StatusOr<Profile> Profiles::Update(int64_t user_id,
                                          const std::optional<std::string>& display_name,
                                          const std::optional<std::string>& bio) {
   if (display_name) {
-    IM_RETURN_IF_ERROR(CheckText("display_name", *display_name, kMostNameCharacters));
+    IM_RETURN_IF_ERROR(CheckLine("display_name", *display_name, kMostNameCharacters));
   }
   if (bio) IM_RETURN_IF_ERROR(CheckText("bio", *bio, kMostBioCharacters));
   IM_ASSIGN_OR_RETURN(const std::optional<Profile> profile,

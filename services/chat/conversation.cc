@@ -131,7 +131,8 @@ absl::StatusOr<ChangePlan> PlanReturn(const ConversationState& state, int64_t us
 
 absl::Status CheckTitle(const std::string& title) {
   const auto characters = CountCharacters(title);
-  if (!characters || *characters == 0 || *characters > kMaxTitleCharacters || !IsText(title)) {
+  const bool blank = title.find_first_not_of(' ') == std::string::npos;
+  if (!characters || *characters > kMaxTitleCharacters || blank || !IsLine(title)) {
     return Error(Reason::TITLE_INVALID);
   }
   return absl::OkStatus();

@@ -107,6 +107,8 @@ TEST_F(AccountTest, RefusesFieldsOutOfBounds) {
   request.set_password(kPassword);
   request.set_display_name(std::string(65, 'x'));
   EXPECT_THAT(client().Register(request), FailsWith(Reason::INVALID_FIELD));
+  request.set_display_name("a\nb");
+  EXPECT_THAT(client().Register(request), FailsWith(Reason::INVALID_FIELD));
   request.set_display_name(std::string("a\0b", 3));
   EXPECT_THAT(client().Register(request), FailsWith(Reason::INVALID_FIELD));
   request.clear_display_name();

@@ -45,6 +45,10 @@ TEST(TextTest, RefusesWhatIsNotUtf8) {
 TEST(TextTest, RefusesNul) {
   EXPECT_FALSE(IsText(std::string("a\0b", 3)));
   EXPECT_TRUE(IsText("a\nb"));
+  EXPECT_TRUE(IsLine("Ann's é€😀 \u200f"));
+  for (const char* bad : {"a\nb", "\x1b[1m", "\x7f", "a\u0085", "\u2028", "a\u2029", "\xc2"}) {
+    EXPECT_FALSE(IsLine(bad)) << bad;
+  }
 }
 
 TEST(UsageTest, NamesTheWordThatNobodyKnows) {

@@ -244,10 +244,23 @@ TEST_F(ImctlTest, LogsInAgainWhereTheDeviceEnded) {
               AllOf(HasSubstr("bob: two"), Not(HasSubstr("bob: one"))));
 }
 
+TEST_F(ImctlTest, TokensAreForTheirServer) {
+  Register("ann");
+  const std::string port = stack_.address().substr(stack_.address().rfind(':'));
+  const Outcome elsewhere = Run("ann", {"--server", "localhost" + port, "whoami"});
+  EXPECT_EQ(elsewhere.status, 2);
+  EXPECT_THAT(elsewhere.err, AllOf(HasSubstr("logged in on 127.0.0.1"), HasSubstr("--profile")));
+}
+
 TEST_F(ImctlTest, Groups) {
   for (const char* who : {"ann", "bob", "carol"}) Register(who);
   Befriend("ann", "bob");
   EXPECT_THAT(Do("ann", {"group", "create", "team", "bob"}), HasSubstr("2 members"));
+  for (const char* title : {"", "  ", "one\nof two"}) {
+    EXPECT_THAT(Run("ann", {"group", "create", title}).err, HasSubstr("[TITLE_INVALID]")) << title;
+  }
+  Do("ann", {"group", "create", "777"});
+  EXPECT_THAT(Do("ann", {"group", "members", "777"}), HasSubstr("founder"));
   const Outcome stranger = Run("ann", {"group", "add", "team", "carol"});
   EXPECT_EQ(stranger.status, 1);
   EXPECT_THAT(stranger.err, AllOf(HasSubstr("carol"), HasSubstr("[MEMBER_REFUSED]")));
