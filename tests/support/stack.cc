@@ -12,11 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -27,6 +29,15 @@ namespace im::testing {
 namespace {
 
 using std::chrono::steady_clock;
+
+// In the order in which they are started.
+constexpr const char* kServices[] = {"auth", "chat", "presence", "gateway"};
+
+// "chat", "chat-2", "chat-3".
+std::string InstanceName(const std::string& service, int number) {
+  return number == 1 ? service : service + "-" + std::to_string(number);
+}
+std::string ServiceOf(const std::string& name) { return name.substr(0, name.find('-')); }
 
 std::vector<char*> Pointers(const std::vector<std::string>& words) {
   std::vector<char*> pointers;
@@ -107,22 +118,25 @@ Stack::Stack(StackOptions options)
   std::string pattern = (std::filesystem::temp_directory_path() / "im-stack-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
   folder_ = pattern;
-  address_ = "127.0.0.1:" + std::to_string(FreePort());
   if (options_.tls) {
     const Outcome made =
         RunProgram({IM_SOURCE_DIR "/deploy/certificates.sh", folder_, "localhost"});
     if (made.status != 0) throw std::runtime_error("no certificates: " + made.err);
-    for (const char* name : {"auth", "chat", "presence"}) ports_[name] = FreePort();
+  }
+  for (const char* service : kServices) {
+    const auto asked = options_.instances.find(service);
+    const int count = asked == options_.instances.end() ? 1 : asked->second;
+    for (int i = 1; i <= count; ++i) Register(InstanceName(service, i));
   }
   if (!options_.start) return;
-  for (const char* name : {"auth", "chat", "presence", "gateway"}) Launch(name);
-  for (const char* name : {"auth", "chat", "presence", "gateway"}) WaitHealthy(name);
+  for (const std::string& name : names_) Launch(name);
+  for (const std::string& name : names_) WaitHealthy(name);
 }
 
 Stack::~Stack() {
   while (!running_.empty()) Kill(running_.begin()->first);
   if (::testing::Test::HasFailure()) {
-    for (const char* name : {"auth", "chat", "presence", "gateway"}) {
+    for (const std::string& name : names_) {
       std::cerr << "---- log of " << name << "\n" << Log(name);
     }
   }
@@ -130,47 +144,88 @@ Stack::~Stack() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
+void Stack::Register(const std::string& name) {
+  names_.push_back(name);
+  if (ServiceOf(name) == "gateway") {
+    doors_[name] = "127.0.0.1:" + std::to_string(FreePort());
+  } else if (options_.tls) {
+    ports_[name] = FreePort();
+  }
+}
+
+std::vector<std::string> Stack::names() const {
+  std::vector<std::string> sorted;
+  for (const char* service : kServices) {
+    for (const std::string& name : names_) {
+      if (ServiceOf(name) == service) sorted.push_back(name);
+    }
+  }
+  return sorted;
+}
+
+std::string Stack::Add(const std::string& service) {
+  int number = 1;
+  while (std::count(names_.begin(), names_.end(), InstanceName(service, number)) > 0) ++number;
+  Register(InstanceName(service, number));
+  return names_.back();
+}
+
+void Stack::Remove(const std::string& name) {
+  if (IsRunning(name)) throw std::runtime_error(name + " runs");
+  names_.erase(std::remove(names_.begin(), names_.end(), name), names_.end());
+}
+
 std::string Stack::AddressOf(const std::string& name) const {
-  if (name == "gateway") return address_;
+  if (ServiceOf(name) == "gateway") return address(name);
   if (options_.tls) return "localhost:" + std::to_string(ports_.at(name));
   return "unix:" + folder_ + "/" + name + ".sock";
 }
 
+std::string Stack::AddressesOf(const std::string& service) const {
+  std::string list;
+  for (const std::string& name : names_) {
+    if (ServiceOf(name) == service) list += (list.empty() ? "" : ",") + AddressOf(name);
+  }
+  return list;
+}
+
 std::vector<std::string> Stack::Arguments(const std::string& name) const {
-  std::vector<std::string> arguments = {IM_BINARY_DIR "/bin/im-" + name, "--logging.level=info"};
+  const std::string service = ServiceOf(name);
+  std::vector<std::string> arguments = {IM_BINARY_DIR "/bin/im-" + service, "--logging.level=info"};
   const auto add = [&](const std::string& key, const std::string& value) {
     arguments.push_back("--" + key + "=" + value);
   };
   add("server.listen", AddressOf(name));
-  if (name != "gateway") add("database.url", database_.url());
-  if (name != "auth") add("upstreams.auth", AddressOf("auth"));
-  if (name == "presence" || name == "gateway") add("upstreams.chat", AddressOf("chat"));
-  if (name == "gateway") add("upstreams.presence", AddressOf("presence"));
+  if (service != "gateway") add("database.url", database_.url());
+  if (service != "auth") add("upstreams.auth", AddressesOf("auth"));
+  if (service == "presence" || service == "gateway") add("upstreams.chat", AddressesOf("chat"));
+  if (service == "gateway") add("upstreams.presence", AddressesOf("presence"));
   if (options_.tls) {
-    if (name != "gateway") {
+    if (service != "gateway") {
       add("server.tls_certificate", folder_ + "/server.crt");
       add("server.tls_key", folder_ + "/server.key");
       add("server.tls_client_ca", folder_ + "/ca.crt");
     }
-    if (name != "auth") {
+    if (service != "auth") {
       add("upstreams.tls_certificate", folder_ + "/server.crt");
       add("upstreams.tls_key", folder_ + "/server.key");
       add("upstreams.tls_ca", folder_ + "/ca.crt");
     }
   }
   // Cheap hashes: what they cost is tested elsewhere.
-  if (name == "auth") {
+  if (service == "auth") {
     add("passwords.memory_kib", "8");
     add("passwords.passes", "1");
   }
-  const auto more = options_.flags.find(name);
-  if (more != options_.flags.end()) {
+  for (const std::string& whose : std::set<std::string>{service, name}) {
+    const auto more = options_.flags.find(whose);
+    if (more == options_.flags.end()) continue;
     arguments.insert(arguments.end(), more->second.begin(), more->second.end());
   }
   return arguments;
 }
 
-void Stack::Launch(const std::string& name) {
+void Stack::Launch(const std::string& name, const std::vector<std::string>& environment) {
   if (running_.count(name) > 0) throw std::runtime_error(name + " runs already");
   const std::vector<std::string> arguments = Arguments(name);
   const std::string log = folder_ + "/" + name + ".log";
@@ -179,6 +234,7 @@ void Stack::Launch(const std::string& name) {
     const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
+    for (const std::string& variable : environment) putenv(const_cast<char*>(variable.c_str()));
     execv(arguments[0].c_str(), Pointers(arguments).data());
     _exit(127);
   }
@@ -193,7 +249,7 @@ void Stack::Start(const std::string& name) {
 void Stack::WaitHealthy(const std::string& name) {
   const auto deadline = steady_clock::now() + std::chrono::seconds(30);
   // Services behind TLS are asked about at the gateway, which is healthy when it has reached them.
-  HealthProbe probe(options_.tls ? address_ : AddressOf(name));
+  HealthProbe probe(options_.tls ? address() : AddressOf(name));
   while (!probe.IsServing()) {
     int status = 0;
     if (waitpid(running_.at(name), &status, WNOHANG) != 0) {
@@ -206,6 +262,23 @@ void Stack::WaitHealthy(const std::string& name) {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+bool Stack::IsHealthy(const std::string& name) const {
+  if (!IsRunning(name)) return false;
+  if (options_.tls && ServiceOf(name) != "gateway") return true;
+  return IsServing(AddressOf(name));
+}
+
+std::map<std::string, int> Stack::TakeEnded() {
+  std::map<std::string, int> ended;
+  for (const auto& [name, pid] : std::map(running_)) {
+    int status = 0;
+    if (waitpid(pid, &status, WNOHANG) != pid) continue;
+    running_.erase(name);
+    ended[name] = ToStatus(status);
+  }
+  return ended;
 }
 
 void Stack::Kill(const std::string& name) {

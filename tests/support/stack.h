@@ -5,8 +5,9 @@
 //   client::Channel::Open({.server = stack.address()});
 //   stack.Kill("chat");  stack.Start("chat");
 //
-// Names: auth, chat, presence, gateway. Fails by exceptions. Logs are kept in the folder and
-// printed if the test failed. Not thread-safe.
+// Names: auth, chat, presence, gateway; of further instances chat-2, gateway-2, ... Fails by
+// exceptions. Logs are kept in the folder and printed if the test failed. Not thread-safe, but for
+// what is constant: database(), folder(), address() of instances that are there from the start.
 #pragma once
 
 #include <sys/types.h>
@@ -21,7 +22,10 @@
 namespace im::testing {
 
 struct StackOptions {
-  // Further configuration, e.g. {"gateway", {"--limits.exempt="}}.
+  // How many instances of a service; one of each that is not named.
+  std::map<std::string, int> instances;
+  // Further configuration, e.g. {"gateway", {"--limits.exempt="}}, of all instances of a service or
+  // of one of them.
   std::map<std::string, std::vector<std::string>> flags;
   bool start = true;
   // Services on TCP, with mutual TLS between all four; else on unix sockets.
@@ -38,16 +42,31 @@ class Stack {
   Stack& operator=(const Stack&) = delete;
 
   // Of the gateway: "127.0.0.1:PORT", the same after a restart.
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return address("gateway"); }
+  // Of a gateway by name.
+  const std::string& address(const std::string& gateway) const { return doors_.at(gateway); }
   TestDatabase& database() { return database_; }
   // Logs and sockets.
   const std::string& folder() const { return folder_; }
 
+  // Of all instances: auth first, gateways last.
+  std::vector<std::string> names() const;
+  // One more instance of a service, not started; returns its name. Like an operator who writes it
+  // into the configuration: the others know of it from their own next start on.
+  std::string Add(const std::string& service);
+  // Takes an instance that does not run out of the configuration.
+  void Remove(const std::string& name);
+
   // Starts a process and waits until it is healthy.
   void Start(const std::string& name);
-  // Without waiting.
-  void Launch(const std::string& name);
+  // Without waiting; `environment` like {"TZ=UTC"}.
+  void Launch(const std::string& name, const std::vector<std::string>& environment = {});
   void WaitHealthy(const std::string& name);
+  // Asks once; false after a second without an answer. Of services behind TLS: whether it runs.
+  bool IsHealthy(const std::string& name) const;
+  bool IsRunning(const std::string& name) const { return running_.count(name) > 0; }
+  // Processes that ended by themselves since the last call, with exit status or 128 + signal.
+  std::map<std::string, int> TakeEnded();
   // SIGKILL, and waits for the end.
   void Kill(const std::string& name);
   // SIGTERM, and waits for the end; returns the exit status.
@@ -58,13 +77,18 @@ class Stack {
   std::string Log(const std::string& name) const;
 
  private:
+  void Register(const std::string& name);
   std::vector<std::string> Arguments(const std::string& name) const;
   std::string AddressOf(const std::string& name) const;
+  // Comma-separated, of all instances of the service.
+  std::string AddressesOf(const std::string& service) const;
 
   const StackOptions options_;
   TestDatabase database_;
   std::string folder_;
-  std::string address_;
+  // Constant but for Add and Remove: of each instance, its name; of gateways "127.0.0.1:PORT".
+  std::vector<std::string> names_;
+  std::map<std::string, std::string> doors_;
   std::map<std::string, int> ports_;  // of services, with TLS
   std::map<std::string, pid_t> running_;
 };
