@@ -197,6 +197,7 @@ absl::StatusOr<std::optional<Entry>> ConversationService::Change(
   item.request_id = request_id;
   item.request_hash = request_hash;
   item.plan = std::move(plan);
+  item.waiting.deadline = caller.deadline;
   item.done = [&done](absl::StatusOr<std::optional<Entry>> entry) {
     done.set_value(std::move(entry));
   };

@@ -11,6 +11,9 @@ using bus::Link;
 using bus::Session;
 using Frame = gateway::v1::ConnectRequest;
 
+// Frames of streams name none.
+constexpr auto kNoDeadline = MessageService::Deadline::max();
+
 // Parses, handles, serialises.
 template <typename Request, typename Response>
 absl::StatusOr<std::string> Handle(
@@ -48,9 +51,9 @@ void ChatLinkHandler::OnCall(const std::shared_ptr<Link>& link, const Session& s
     case Frame::kHaveFieldNumber:
       return parts_.resumes->Start(link, session, request);
     case Frame::kSendMessageFieldNumber:
-      return parts_.messages->Send(user, request, {link, session.number}, answer);
+      return parts_.messages->Send(user, request, {link, session.number}, kNoDeadline, answer);
     case Frame::kSetTypingFieldNumber:
-      return parts_.messages->SetTyping(user, request, {link, session.number}, answer);
+      return parts_.messages->SetTyping(user, request, {link, session.number}, kNoDeadline, answer);
     case Frame::kAcknowledgeDeliveryFieldNumber:
       return answer(Handle<v1::AcknowledgeDeliveryRequest, v1::AcknowledgeDeliveryResponse>(
           request, [&](const v1::AcknowledgeDeliveryRequest& acknowledge) {

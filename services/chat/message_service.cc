@@ -8,11 +8,13 @@
 
 namespace im::chat {
 
-void MessageService::Send(int64_t user, std::string_view request, const Origin& origin, Done done) {
+void MessageService::Send(int64_t user, std::string_view request, const Origin& origin,
+                          Deadline deadline, Done done) {
   absl::StatusOr<SendItem> item = ParseSendRequest(request);
   if (!item.ok()) return done(item.status());
   item->sender = user;
   item->origin = origin;
+  item->waiting.deadline = deadline;
   item->done = [done = std::move(done)](absl::StatusOr<Entry> entry) {
     if (!entry.ok()) return done(entry.status());
     v1::SendMessageResponse response;
@@ -27,7 +29,7 @@ void MessageService::Send(int64_t user, std::string_view request, const Origin& 
 }
 
 void MessageService::SetTyping(int64_t user, std::string_view request, const Origin& origin,
-                               Done done) {
+                               Deadline deadline, Done done) {
   v1::SetTypingRequest typing;
   if (!typing.ParseFromArray(request.data(), static_cast<int>(request.size()))) {
     return done(Error(Reason::MALFORMED_REQUEST));
@@ -37,6 +39,7 @@ void MessageService::SetTyping(int64_t user, std::string_view request, const Ori
   item.user = user;
   item.typing = typing.typing();
   item.origin = origin;
+  item.waiting.deadline = deadline;
   item.done = [done = std::move(done)](const absl::Status& status) {
     if (!status.ok()) return done(status);
     done(v1::SetTypingResponse().SerializeAsString());
@@ -47,11 +50,11 @@ void MessageService::SetTyping(int64_t user, std::string_view request, const Ori
 void MessageService::Register(rpc::Router* router) {
   router->UnaryRaw("im.chat.v1.MessageService/SendMessage", rpc::Access::kUser,
                    [this](const rpc::Caller& caller, const std::string& request, Done answer) {
-                     Send(caller.user_id(), request, {}, std::move(answer));
+                     Send(caller.user_id(), request, {}, caller.deadline, std::move(answer));
                    });
   router->UnaryRaw("im.chat.v1.MessageService/SetTyping", rpc::Access::kUser,
                    [this](const rpc::Caller& caller, const std::string& request, Done answer) {
-                     SetTyping(caller.user_id(), request, {}, std::move(answer));
+                     SetTyping(caller.user_id(), request, {}, caller.deadline, std::move(answer));
                    });
 }
 

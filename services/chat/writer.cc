@@ -13,21 +13,15 @@
 namespace im::chat {
 namespace {
 
-// How long to try on a conversation that keeps changing under us before CONVERSATION_BUSY: as long
-// as one attempt may wait for the row's lock. Two instances that both believe to own a busy
-// conversation lose many attempts to each other.
-constexpr std::chrono::seconds kPatience(1);
+// While one conversation is waited for, all others of the writer wait, too. What is still locked
+// then is tried again, but not before the others had their turn.
+constexpr char kLockPatience[] = "SET lock_timeout = '100ms'";
 
 struct Metrics {
   prometheus::Counter& stored =
       CounterFamily("im_chat_messages_stored_total", "Messages stored.").Add({});
   prometheus::Counter& batches =
       CounterFamily("im_chat_batches_total", "Appends of several messages in one call.").Add({});
-  prometheus::Counter& singles =
-      CounterFamily("im_chat_singles_total", "Messages that had to go one by one.").Add({});
-  prometheus::Counter& refused =
-      CounterFamily("im_chat_overloaded_total", "Items refused since a writer's queue was full.")
-          .Add({});
   prometheus::Histogram& append_seconds =
       HistogramFamily("im_chat_append_seconds", "Time of one append call.")
           .Add({}, LatencyBuckets());
@@ -36,10 +30,6 @@ struct Metrics {
 Metrics& GetMetrics() {
   static auto* metrics = new Metrics;
   return *metrics;
-}
-
-absl::Status Overloaded() {
-  return Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(500)});
 }
 
 }  // namespace
@@ -52,64 +42,27 @@ Writer::Writer(const WriterOptions& options, Publisher* publisher, Epoch* epoch)
              .connections = 1,
              .on_connect =
                  [epoch](pg::Session& session) {
-                   session.Exec("SET lock_timeout = '1s'");
+                   session.Exec(kLockPatience);
                    epoch->Read(session);
                  }}),
       store_(&pool_),
+      queue_(options.queue),
       thread_([this] { Run(); }) {}
 
 Writer::~Writer() {
-  {
-    MutexLock lock(&mu_);
-    closing_ = true;
-    filled_.NotifyAll();
-  }
+  queue_.Close();
   thread_.join();
 }
 
-template <typename Item>
-void Writer::Enqueue(std::vector<Item>* queue, Item item) {
-  {
-    MutexLock lock(&mu_);
-    if (!closing_ && queue->size() < options_.queue_limit) {
-      queue->push_back(std::move(item));
-      filled_.NotifyOne();
-      return;
-    }
-  }
-  GetMetrics().refused.Increment();
-  item.done(Overloaded());
-}
-
-void Writer::Submit(SendItem item) { Enqueue(&sends_, std::move(item)); }
-void Writer::Submit(ChangeItem item) { Enqueue(&changes_, std::move(item)); }
-void Writer::Submit(TypingItem item) { Enqueue(&typings_, std::move(item)); }
-
 void Writer::Run() {
   while (true) {
-    std::vector<SendItem> sends;
-    std::vector<ChangeItem> changes;
-    std::vector<TypingItem> typings;
-    {
-      MutexLock lock(&mu_);
-      while (sends_.empty() && changes_.empty() && typings_.empty() && !closing_) {
-        filled_.Wait(&mu_);
-      }
-      if (sends_.empty() && changes_.empty() && typings_.empty()) return;
-      if (sends_.size() <= options_.batch_limit) {
-        sends.swap(sends_);
-      } else {
-        const auto end = sends_.begin() + static_cast<ptrdiff_t>(options_.batch_limit);
-        sends.assign(std::make_move_iterator(sends_.begin()), std::make_move_iterator(end));
-        sends_.erase(sends_.begin(), end);
-      }
-      changes.swap(changes_);
-      typings.swap(typings_);
-    }
+    WriterQueue::Work work = queue_.Take(options_.batch_limit, /*wait=*/parked_.empty());
+    if (work.empty() && parked_.empty()) return;
     CheckEpoch();
-    if (!sends.empty()) StoreBatch(std::move(sends));
-    for (ChangeItem& change : changes) StoreChange(std::move(change));
-    for (const TypingItem& typing : typings) ShowTyping(typing);
+    if (!work.sends.empty()) StoreBatch(std::move(work.sends));
+    for (ChangeItem& change : work.changes) StoreAlone(std::move(change));
+    for (const TypingItem& typing : work.typings) ShowTyping(typing);
+    TryParked();
     Trim();
   }
 }
@@ -188,10 +141,20 @@ absl::StatusOr<ConversationState*> Writer::Reread(int64_t id) {
   return &state;
 }
 
-void Writer::StoreBatch(std::vector<SendItem> items) {
+void Writer::StoreBatch(std::vector<SendItem> queued) {
+  std::vector<SendItem> items;
   std::vector<int64_t> ids;
-  ids.reserve(items.size());
-  for (const SendItem& item : items) ids.push_back(item.conversation_id);
+  items.reserve(queued.size());
+  ids.reserve(queued.size());
+  for (SendItem& item : queued) {
+    const absl::Status worth = queue_.CheckWorth(item.waiting);
+    if (!worth.ok()) {
+      item.done(worth);
+      continue;
+    }
+    ids.push_back(item.conversation_id);
+    items.push_back(std::move(item));
+  }
   const absl::Status read = Remember(ids);
   if (!read.ok()) {
     for (SendItem& item : items) item.done(read);
@@ -200,6 +163,8 @@ void Writer::StoreBatch(std::vector<SendItem> items) {
   // Once one item of a sender has to go alone, those after it to the same conversation do, too:
   // they keep their order.
   std::set<std::pair<int64_t, int64_t>> alone;
+  std::set<int64_t> locked;
+  for (const Parked& parked : parked_) locked.insert(parked.conversation_id);
   std::set<std::tuple<int64_t, int64_t, std::string>> requests;
   std::vector<SendItem> singles;
   std::vector<std::unique_ptr<Pending>> batch;
@@ -208,8 +173,8 @@ void Writer::StoreBatch(std::vector<SendItem> items) {
     const bool repeated =
         !requests.insert({item.conversation_id, item.sender, item.request_id}).second;
     const std::pair<int64_t, int64_t> from(item.conversation_id, item.sender);
-    if (repeated || alone.count(from) > 0 || found == states_.end() ||
-        !MaySend(found->second.state, item.sender).ok()) {
+    if (repeated || alone.count(from) > 0 || locked.count(item.conversation_id) > 0 ||
+        found == states_.end() || !MaySend(found->second.state, item.sender).ok()) {
       alone.insert(from);
       singles.push_back(std::move(item));
       continue;
@@ -257,7 +222,7 @@ void Writer::StoreBatch(std::vector<SendItem> items) {
     }
     batch = std::move(rest);
   }
-  for (SendItem& item : singles) StoreSingle(std::move(item));
+  for (SendItem& item : singles) StoreAlone(std::move(item));
 }
 
 AppendBatch Writer::Assemble(const std::vector<Pending*>& pending) {
@@ -294,113 +259,9 @@ void Writer::Stored(const AppendBatch& batch, const std::vector<Pending*>& pendi
   }
 }
 
-void Writer::StoreSingle(SendItem item) {
-  GetMetrics().singles.Increment();
-  const auto done = std::move(item.done);
-  done(TrySingle(item));
-}
-
-absl::StatusOr<Entry> Writer::TrySingle(const SendItem& item) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (std::chrono::steady_clock::now() < until) {
-    IM_ASSIGN_OR_RETURN(ConversationState* const state, Reread(item.conversation_id));
-    if (state == nullptr) return Error(Reason::CONVERSATION_NOT_FOUND);
-    IM_ASSIGN_OR_RETURN(
-        const std::optional<Entry> earlier,
-        FindEarlier(*state, item.sender, item.request_id, item.request_hash, &item.origin));
-    if (earlier) return *earlier;
-    const absl::Status allowed = MaySend(*state, item.sender);
-    if (!allowed.ok()) return RefusalOf(item.conversation_id, item.sender, allowed);
-
-    Pending pending;
-    pending.join_seq = state->FindMember(item.sender)->join_seq;
-    pending.entry.conversation_id = item.conversation_id;
-    pending.entry.sender = item.sender;
-    pending.entry.request_id = item.request_id;
-    pending.entry.request_hash = item.request_hash;
-    pending.entry.content = item.content;
-    pending.item.origin = item.origin;
-    absl::StatusOr<Entry> outcome = absl::UnknownError("");
-    pending.item.done = [&outcome](absl::StatusOr<Entry> entry) { outcome = std::move(entry); };
-    const AppendBatch batch = Assemble({&pending});
-    const absl::StatusOr<AppendResult> result = store_.Append(batch, /*wait=*/true);
-    if (!result.ok()) {
-      Forget(item.conversation_id);
-      return result.status();
-    }
-    if (result->stored()) {
-      Stored(batch, {&pending});
-      return outcome;
-    }
-  }
-  return Error(Reason::CONVERSATION_BUSY);
-}
-
-absl::StatusOr<std::optional<Entry>> Writer::FindEarlier(const ConversationState& state,
-                                                         int64_t sender,
-                                                         const std::string& request_id,
-                                                         int64_t request_hash,
-                                                         const Origin* origin) {
-  IM_ASSIGN_OR_RETURN(std::optional<Entry> earlier, store_.FindEntry(state.id, sender, request_id));
-  if (!earlier) return earlier;
-  if (earlier->request_hash != request_hash) return Error(Reason::REQUEST_ID_REUSED);
-  publisher_->PublishEntry(state.Audience(earlier->seq), *earlier, origin);
-  return earlier;
-}
-
-absl::Status Writer::RefusalOf(int64_t conversation, int64_t user, const absl::Status& refusal) {
-  if (ReasonOf(refusal) != Reason::NOT_A_MEMBER) {
-    IM_ASSIGN_OR_RETURN(const bool shows, store_.Shows(user, conversation));
-    return shows ? refusal : Error(Reason::CONVERSATION_NOT_FOUND);
-  }
-  IM_ASSIGN_OR_RETURN(const std::optional<LastStay> stay, store_.FindLastStay(conversation, user));
-  return stay ? refusal : Error(Reason::CONVERSATION_NOT_FOUND);
-}
-
-void Writer::StoreChange(ChangeItem item) {
-  const auto done = std::move(item.done);
-  done(TryChange(item));
-}
-
-absl::StatusOr<std::optional<Entry>> Writer::TryChange(const ChangeItem& item) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (std::chrono::steady_clock::now() < until) {
-    IM_ASSIGN_OR_RETURN(ConversationState * state, Reread(item.conversation_id));
-    if (state == nullptr) return Error(Reason::CONVERSATION_NOT_FOUND);
-    IM_ASSIGN_OR_RETURN(const std::optional<LastStay> stay,
-                        store_.FindLastStay(item.conversation_id, item.user));
-    if (!stay) return Error(Reason::CONVERSATION_NOT_FOUND);
-    IM_ASSIGN_OR_RETURN(
-        std::optional<Entry> earlier,
-        FindEarlier(*state, item.user, item.request_id, item.request_hash, nullptr));
-    if (earlier) return earlier;
-    absl::StatusOr<ChangePlan> plan = item.plan(*state, stay);
-    if (!plan.ok()) return plan.status();
-    if (!plan->entry_kind) return std::nullopt;
-
-    Entry entry;
-    entry.sender = item.user;
-    entry.request_id = item.request_id;
-    entry.request_hash = item.request_hash;
-    const absl::StatusOr<ChangeOutcome> outcome = store_.Change(*state, *plan, &entry);
-    if (!outcome.ok()) {
-      Forget(item.conversation_id);
-      return outcome.status();
-    }
-    if (*outcome != ChangeOutcome::kStored) continue;
-    // Those who were members before and those who are now.
-    std::set<int64_t> audience(plan->end.begin(), plan->end.end());
-    audience.insert(plan->begin.begin(), plan->begin.end());
-    for (const auto& [user, member] : state->members) audience.insert(user);
-    publisher_->PublishEntry({audience.begin(), audience.end()}, entry, nullptr);
-    // Stored whatever this says; the next round reads again if it failed.
-    if (!Reread(item.conversation_id).ok()) Forget(item.conversation_id);
-    return entry;
-  }
-  return Error(Reason::CONVERSATION_BUSY);
-}
-
 void Writer::ShowTyping(const TypingItem& item) {
+  const absl::Status worth = queue_.CheckWorth(item.waiting);
+  if (!worth.ok()) return item.done(worth);
   const absl::Status read = Remember({item.conversation_id});
   if (!read.ok()) return item.done(read);
   const ConversationState* state = FindState(item.conversation_id);

@@ -3,68 +3,35 @@
 // A writer takes all that piled up while its previous commit ran, decides it on the states that it
 // remembers, and appends it in one call, which confirms them against the locked rows. What is not
 // confirmed (a row that is locked or not as remembered, a request id that is stored already, a
-// refusal) goes one by one after reading afresh, so that no item spoils or slows another's. Events
+// refusal) goes one by one after reading afresh, so that no item spoils another's; those of a
+// conversation that stays locked are parked and tried in turn, so that they slow no other. Events
 // are published after the commit and in its order.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/base/mutex.h"
 #include "services/chat/conversation.h"
 #include "services/chat/epoch.h"
 #include "services/chat/pg_message_store.h"
 #include "services/chat/publisher.h"
+#include "services/chat/writer_queue.h"
 
 namespace im::chat {
 
-// A message to store.
-struct SendItem {
-  int64_t conversation_id = 0;
-  int64_t sender = 0;
-  std::string request_id;
-  int64_t request_hash = 0;
-  // The client's bytes of im.chat.v1.Content, checked.
-  std::string content;
-  Origin origin;
-  // Called once, on the writer's thread: must not block.
-  std::function<void(absl::StatusOr<Entry>)> done;
-};
-
-// A change of a group.
-struct ChangeItem {
-  int64_t conversation_id = 0;
-  int64_t user = 0;
-  std::string request_id;
-  int64_t request_hash = 0;
-  // Decides on the state as it is; may be called again when the state has changed meanwhile.
-  std::function<absl::StatusOr<ChangePlan>(const ConversationState&,
-                                           const std::optional<LastStay>&)>
-      plan;
-  // Absent: nothing had to change.
-  std::function<void(absl::StatusOr<std::optional<Entry>>)> done;
-};
-
-struct TypingItem {
-  int64_t conversation_id = 0;
-  int64_t user = 0;
-  bool typing = false;
-  Origin origin;
-  std::function<void(absl::Status)> done;
-};
-
 struct WriterOptions {
   std::string database_url;
-  // Items that may wait per writer; more are refused as OVERLOADED.
-  size_t queue_limit = 20000;
+  // Per writer; what is more is refused as OVERLOADED.
+  WriterQueueLimits queue;
   // Items a batch takes at most.
   size_t batch_limit = 500;
   // Members of all conversations that a writer remembers, about 100 bytes each.
@@ -79,9 +46,12 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  void Submit(SendItem item);
-  void Submit(ChangeItem item);
-  void Submit(TypingItem item);
+  // The item's done is called at once, with OVERLOADED, if it is not taken.
+  template <typename Item>
+  void Submit(Item item) {
+    const absl::Status taken = queue_.Put(&item);
+    if (!taken.ok()) item.done(taken);
+  }
 
  private:
   // A message on its way through a round.
@@ -95,9 +65,14 @@ class Writer {
     std::list<int64_t>::iterator recent;
   };
 
+  // An item of a conversation that somebody else holds locked.
+  struct Parked {
+    std::variant<SendItem, ChangeItem> item;
+    int64_t conversation_id = 0;
+    std::chrono::steady_clock::time_point until;
+  };
+
   void Run();
-  template <typename Item>
-  void Enqueue(std::vector<Item>* queue, Item item);
 
   // Makes sure that the states of these conversations are in memory. Those that do not exist or
   // could not be read are absent.
@@ -113,10 +88,13 @@ class Writer {
   // Gives the entries their seq and count and says which conversations they advance.
   AppendBatch Assemble(const std::vector<Pending*>& pending);
   void Stored(const AppendBatch& batch, const std::vector<Pending*>& pending);
-  void StoreSingle(SendItem item);
-  absl::StatusOr<Entry> TrySingle(const SendItem& item);
-  void StoreChange(ChangeItem item);
-  absl::StatusOr<std::optional<Entry>> TryChange(const ChangeItem& item);
+  // Items that go alone; writer_alone.cc.
+  void StoreAlone(std::variant<SendItem, ChangeItem> item);
+  // False, and nothing done: the conversation is locked.
+  bool TryAlone(std::variant<SendItem, ChangeItem>* item);
+  void TryParked();
+  absl::StatusOr<Entry> TrySingle(const SendItem& item, bool* locked);
+  absl::StatusOr<std::optional<Entry>> TryChange(const ChangeItem& item, bool* locked);
   void ShowTyping(const TypingItem& item);
   // An entry that was stored before under the same request id, published again, or why not.
   absl::StatusOr<std::optional<Entry>> FindEarlier(const ConversationState& state, int64_t sender,
@@ -131,14 +109,10 @@ class Writer {
   pg::Pool pool_;
   PgMessageStore store_;
 
-  Mutex mu_;
-  CondVar filled_;
-  bool closing_ IM_GUARDED_BY(mu_) = false;
-  std::vector<SendItem> sends_ IM_GUARDED_BY(mu_);
-  std::vector<ChangeItem> changes_ IM_GUARDED_BY(mu_);
-  std::vector<TypingItem> typings_ IM_GUARDED_BY(mu_);
+  WriterQueue queue_;
 
   // Of the writer's thread alone.
+  std::list<Parked> parked_;
   std::unordered_map<int64_t, Remembered> states_;
   std::list<int64_t> recent_;  // front: used last
   size_t remembered_members_ = 0;

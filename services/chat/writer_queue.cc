@@ -1,0 +1,82 @@
+#include "services/chat/writer_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/error.h"
+#include "common/base/metrics.h"
+
+namespace im::chat {
+namespace {
+
+using std::chrono::steady_clock;
+
+prometheus::Counter& RefusedCounter() {
+  static auto& counter =
+      CounterFamily("im_chat_overloaded_total", "Items refused since a writer had too much to do.")
+          .Add({});
+  return counter;
+}
+
+absl::Status Overloaded() {
+  RefusedCounter().Increment();
+  return Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(500)});
+}
+
+}  // namespace
+
+template <typename Item>
+absl::Status WriterQueue::PutInto(std::deque<Item>* queue, Item* item) {
+  const auto now = steady_clock::now();
+  const auto late = [&](const auto& waiting) {
+    return !waiting.empty() && now - waiting.front().waiting.since > limits_.wait;
+  };
+  {
+    MutexLock lock(&mu_);
+    if (!closed_ && queue->size() < limits_.items && bytes_ + item->bytes() <= limits_.bytes &&
+        !late(sends_) && !late(changes_) && !late(typings_)) {
+      item->waiting.since = now;
+      bytes_ += item->bytes();
+      queue->push_back(std::move(*item));
+      filled_.NotifyOne();
+      return absl::OkStatus();
+    }
+  }
+  return Overloaded();
+}
+
+template absl::Status WriterQueue::PutInto(std::deque<SendItem>*, SendItem*);
+template absl::Status WriterQueue::PutInto(std::deque<ChangeItem>*, ChangeItem*);
+template absl::Status WriterQueue::PutInto(std::deque<TypingItem>*, TypingItem*);
+
+template <typename Item>
+std::vector<Item> WriterQueue::TakeFrom(std::deque<Item>* queue, size_t most) {
+  std::vector<Item> taken;
+  taken.reserve(std::min(queue->size(), most));
+  while (!queue->empty() && taken.size() < most) {
+    bytes_ -= queue->front().bytes();
+    taken.push_back(std::move(queue->front()));
+    queue->pop_front();
+  }
+  return taken;
+}
+
+WriterQueue::Work WriterQueue::Take(size_t most, bool wait) {
+  MutexLock lock(&mu_);
+  while (wait && Empty() && !closed_) filled_.Wait(&mu_);
+  return {TakeFrom(&sends_, most), TakeFrom(&changes_, most), TakeFrom(&typings_, most)};
+}
+
+void WriterQueue::Close() {
+  MutexLock lock(&mu_);
+  closed_ = true;
+  filled_.NotifyAll();
+}
+
+absl::Status WriterQueue::CheckWorth(const Waiting& waiting) const {
+  if (waiting.deadline < std::chrono::system_clock::now()) return Error(Reason::DEADLINE_EXCEEDED);
+  if (steady_clock::now() - waiting.since > limits_.stale) return Overloaded();
+  return absl::OkStatus();
+}
+
+}  // namespace im::chat
