@@ -18,17 +18,20 @@ const std::string& SharedCluster() {
 
 }  // namespace
 
-std::string StartCluster(const std::string& folder, const std::string& settings) {
-  const std::string command =
-      IM_SOURCE_DIR "/tests/support/postgres.sh start '" + folder + "' " + settings;
+std::string PostgresScript(const std::string& arguments) {
+  const std::string command = IM_SOURCE_DIR "/tests/support/postgres.sh " + arguments;
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
-  std::string url;
+  std::string output;
   char buffer[512];
-  while (std::fgets(buffer, sizeof buffer, pipe) != nullptr) url += buffer;
+  while (std::fgets(buffer, sizeof buffer, pipe) != nullptr) output += buffer;
   if (pclose(pipe) != 0) throw std::runtime_error("failed: " + command);
-  while (!url.empty() && url.back() == '\n') url.pop_back();
-  return url;
+  while (!output.empty() && output.back() == '\n') output.pop_back();
+  return output;
+}
+
+std::string StartCluster(const std::string& folder, const std::string& settings) {
+  return PostgresScript("start '" + folder + "' " + settings);
 }
 
 TestDatabase::TestDatabase() : TestDatabase(SharedCluster()) {}

@@ -9,6 +9,9 @@ namespace im::testing {
 // of its database postgres. Throws if it cannot.
 std::string StartCluster(const std::string& folder, const std::string& settings = {});
 
+// Runs tests/support/postgres.sh and returns what it printed. Throws if it failed.
+std::string PostgresScript(const std::string& arguments);
+
 // Starts the cluster if it is not running (ctest stops it at the end). Dropped on destruction.
 class TestDatabase {
  public:

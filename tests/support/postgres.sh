@@ -3,6 +3,11 @@
 # Everything in it may be lost: no fsync. As root it runs as the user postgres, as PostgreSQL wants.
 #   postgres.sh start DIR [-c SETTING=VALUE...]   prints the connection URL of its maintenance database
 #   postgres.sh stop DIR
+# For clusters of a test's own:
+#   postgres.sh url DIR                          prints that URL without starting anything
+#   postgres.sh data DIR                         makes its data folder, empty so far, and prints where
+#   postgres.sh copy DIR URL                     the cluster at URL, to be started as its streaming standby
+#   postgres.sh promote DIR                      ends its being a standby
 set -euo pipefail
 command=$1
 dir=$(mkdir -p "$2" && cd "$2" && pwd)
@@ -41,7 +46,20 @@ stop)
   if "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
     "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" -w -m immediate stop >/dev/null
   fi
-  rm -rf "$data" "$sockets"
+  # A file system of its own may be mounted there.
+  rm -rf "$data" 2>/dev/null || find "$data" -mindepth 1 -delete
+  rm -rf "$sockets"
   ;;
-*) sed -n '2,6p' "$0" >&2; exit 2 ;;
+url) echo "postgresql:///postgres?host=$sockets&user=im" ;;
+data)
+  mkdir -p "$data"
+  echo "$data"
+  ;;
+copy)
+  find "$data" -mindepth 1 -delete && chmod 0700 "$data"
+  "${as_postgres[@]}" "$bin/pg_basebackup" -D "$data" -R -X stream -c fast --no-sync -d "$settings" >"$dir/copy.log" 2>&1 ||
+    { cat "$dir/copy.log" >&2; exit 1; }
+  ;;
+promote) "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" -w -t 60 promote >/dev/null ;;
+*) sed -n '2,11p' "$0" >&2; exit 2 ;;
 esac

@@ -1,18 +1,28 @@
-// A PostgreSQL cluster that a test may kill.
+// A PostgreSQL cluster that a test may kill, starve and move to a standby.
 #pragma once
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
 namespace im::testing {
 
+struct PrivateClusterOptions {
+  // Its data on a file system of its own of this size (root only; throws if it cannot be mounted);
+  // 0: where the tests are.
+  int disk_mb = 0;
+  // Whether url() also names the place where a standby will be, so that whoever connects finds the
+  // primary of the day.
+  bool standby = false;
+};
+
 // With fsync on, as in earnest. Started by the constructor, stopped and deleted by the destructor.
 // Fails by exceptions. Not thread-safe.
 class PrivateCluster {
  public:
-  PrivateCluster();
+  explicit PrivateCluster(const PrivateClusterOptions& options = {});
   ~PrivateCluster();
   PrivateCluster(const PrivateCluster&) = delete;
   PrivateCluster& operator=(const PrivateCluster&) = delete;
@@ -22,16 +32,50 @@ class PrivateCluster {
 
   // SIGKILL to the server; what it leaves behind ends by itself.
   void Kill();
-  // Again, after Kill; recovers and returns when it answers.
+  // Immediate shutdown, SIGQUIT: no checkpoint, recovery at the next start.
+  void Abort();
+  // Again, after Kill, Abort or its own end; recovers and returns when it answers.
   void Start();
+  bool IsRunning() const;
   // SIGSTOP and SIGCONT to every process of it.
   void Pause();
   void Resume();
 
- private:
-  pid_t server() const;
+  // Every commit takes a tenth of a second more, with the lock on the log held; or not.
+  void SetSlowCommits(bool slow);
+  // The process of a client whose transaction is committing (one that writes, unless commits are
+  // slow); 0: none was seen within the limit. Throws if the server does not answer.
+  pid_t FindCommitting(std::chrono::milliseconds limit);
 
+  // Only with disk_mb. Takes all room that is left; gives it back.
+  void FillDisk();
+  void FreeDisk();
+  // The log goes on in its next file, for which there may be no room: then the server ends.
+  void SwitchLog();
+
+  // Only with `standby`. Makes a streaming standby on the same machine; commits wait for it from
+  // now on. Returns when it keeps up.
+  void StartStandby();
+  // Stops the primary for good (it is deleted) and promotes the standby. Returns when it writes;
+  // commits wait for nobody then.
+  void FailOver();
+
+ private:
+  struct Node {
+    std::string folder;
+    std::string url;
+    std::string mount;  // empty: none
+  };
+
+  void Mount(Node* node);
+  void Unmount(const Node& node);
+  pid_t server(const Node& node) const;
+  std::string Query(const Node& node, const std::string& sql) const;
+
+  const PrivateClusterOptions options_;
   std::string folder_;
+  // The primary first.
+  std::vector<Node> nodes_;
   std::string url_;
   std::vector<pid_t> paused_;
 };
