@@ -23,7 +23,7 @@ struct Weather {
   size_t cut_within_bytes = 0;
 };
 
-// Thread-safe. One thread of its own. Listens on loopback; the destructor cuts everything. As an
+// One thread of its own; counts() may be called from any thread, the rest from one. Listens on loopback; the destructor cuts everything. As an
 // operator's balancer does, it connects to the first of `targets` that takes the connection.
 class TcpProxy {
  public:
@@ -35,10 +35,10 @@ class TcpProxy {
 
   // "127.0.0.1:PORT".
   const std::string& address() const;
-  // For connections there are and new ones. Those whose bytes were swallowed are reset when it
-  // ends: what was lost cannot be made good.
+  // For connections there are and new ones, from the return on. Those whose bytes were swallowed
+  // are reset when it ends: what was lost cannot be made good.
   void SetWeather(const Weather& weather);
-  // Resets every connection now.
+  // Resets every connection before it returns.
   void CutAll();
 
   struct Counts {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <pqxx/pqxx>
 #include <stdexcept>
 #include <thread>
@@ -125,9 +126,19 @@ pid_t PrivateCluster::server(const Node& node) const {
   return pid;
 }
 
+// A server that recovers refuses connections for a while.
 std::string PrivateCluster::Query(const Node& node, const std::string& sql) const {
-  pqxx::connection connection(node.url);
-  pqxx::nontransaction transaction(connection);
+  const auto deadline = steady_clock::now() + kPatience;
+  std::unique_ptr<pqxx::connection> connection;
+  while (connection == nullptr) {
+    try {
+      connection = std::make_unique<pqxx::connection>(node.url);
+    } catch (const std::exception&) {
+      if (steady_clock::now() > deadline) throw;
+      std::this_thread::sleep_for(milliseconds(50));
+    }
+  }
+  pqxx::nontransaction transaction(*connection);
   const pqxx::result rows = transaction.exec(sql);
   return rows.empty() || rows[0].size() == 0 ? "" : std::string(rows[0][0].c_str());
 }

@@ -37,6 +37,7 @@ class PrivateCluster {
   // Again, after Kill, Abort or its own end; recovers and returns when it answers.
   void Start();
   bool IsRunning() const;
+  bool has_disk() const { return options_.disk_mb > 0; }
   // SIGSTOP and SIGCONT to every process of it.
   void Pause();
   void Resume();

@@ -1,0 +1,118 @@
+// The nemesis hurts, heals, and says what it did.
+#include "tests/faults/nemesis.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <iostream>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+
+#include "tests/e2e/person.h"
+
+namespace im::faults {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using Kind = FaultNote::Kind;
+
+class Notes {
+ public:
+  std::function<void(const FaultNote&)> Taker() {
+    return [this](const FaultNote& note) {
+      std::cout << ToText(note) << std::endl;
+      std::lock_guard<std::mutex> lock(mu_);
+      notes_.push_back(note);
+      changed_.notify_all();
+    };
+  }
+  // Until so many were said.
+  bool WaitFor(Kind kind, int count, seconds limit = seconds(120)) {
+    std::unique_lock<std::mutex> lock(mu_);
+    return changed_.wait_for(lock, limit, [&] {
+      return std::count_if(notes_.begin(), notes_.end(),
+                           [&](const FaultNote& note) { return note.kind == kind; }) >= count;
+    });
+  }
+
+ private:
+  std::mutex mu_;
+  std::condition_variable changed_;
+  std::vector<FaultNote> notes_;
+};
+
+TEST(NemesisTest, NamesAreUniqueAndExplained) {
+  std::set<std::string> names;
+  for (const FaultDescription& fault : ListFaults()) {
+    EXPECT_TRUE(names.insert(fault.name).second) << fault.name;
+    EXPECT_THAT(fault.what, Not(IsEmpty())) << fault.name;
+  }
+  EXPECT_GT(names.size(), 20u);
+}
+
+TEST(NemesisTest, AFaultThatDoesNotExistIsRefused) {
+  EXPECT_THROW(NeededBy({.faults = {"kill-chat", "rain"}}), std::invalid_argument);
+}
+
+// Ann writes to Bob all the time.
+class FaultTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(FaultTest, EverythingArrivesAfterwards) {
+  Notes notes;
+  NemesisOptions options{
+      .seed = 5, .faults = {GetParam()}, .pause = milliseconds(500), .note = notes.Taker()};
+  SetUp set_up(NeededBy(options));
+  testing::Person ann(set_up.doors()[0], "ann"), bob(set_up.doors()[1], "bob");
+  ann.Befriends(bob);
+  const int64_t chat = ann.OpensDirect(bob);
+  auto anns = ann.Connects(), bobs = bob.Connects();
+  anns->WaitLive();
+  bobs->WaitLive();
+  Nemesis nemesis(&set_up, options);
+  nemesis.Start();
+  ASSERT_TRUE(notes.WaitFor(Kind::kBegun, 1));
+  auto longest = milliseconds(0);
+  size_t sent = 0;
+  const auto send = [&] {
+    const auto begin = steady_clock::now();
+    absl::Status status;
+    do {
+      status = anns->Sends(chat, std::to_string(sent)).status();
+    } while (!status.ok() && steady_clock::now() < begin + seconds(90));
+    ASSERT_TRUE(status.ok()) << status;
+    ++sent;
+    longest =
+        std::max(longest, std::chrono::duration_cast<milliseconds>(steady_clock::now() - begin));
+  };
+  while (!notes.WaitFor(Kind::kHealthy, 1, seconds(0)) &&
+         !notes.WaitFor(Kind::kFailed, 1, seconds(0))) {
+    send();
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_TRUE(nemesis.Stop());
+  send();
+  std::vector<std::string> heard = bobs->Hears(chat, sent);
+  std::cout << sent << " sent, the slowest took " << longest.count() << " ms" << std::endl;
+  ASSERT_EQ(heard.size(), sent);
+  for (size_t i = 0; i < sent; ++i) EXPECT_EQ(heard[i], std::to_string(i));
+}
+
+INSTANTIATE_TEST_SUITE_P(Some, FaultTest,
+                         ::testing::Values("kill-chat", "abort-postgres", "terminate-backend",
+                                           "half-open", "restart-several"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace im::faults

@@ -1,0 +1,180 @@
+// Services that are killed, stand still, leave and come back.
+#include <algorithm>
+#include <memory>
+#include <thread>
+
+#include "tests/faults/fault.h"
+
+namespace im::faults {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr const char* kServices[] = {"auth", "chat", "presence", "gateway"};
+
+std::vector<std::string> InstancesOf(SetUp& set_up, const std::string& service) {
+  std::vector<std::string> instances;
+  for (const std::string& name : set_up.stack().names()) {
+    if (name.substr(0, name.find('-')) == service) instances.push_back(name);
+  }
+  return instances;
+}
+
+using Chosen = std::shared_ptr<std::vector<std::string>>;
+Chosen NothingYet() { return std::make_shared<std::vector<std::string>>(); }
+
+void Launch(SetUp& set_up, const Chosen& chosen) {
+  for (const std::string& name : *chosen) {
+    if (!set_up.stack().IsRunning(name)) set_up.stack().Launch(name);
+  }
+  chosen->clear();
+}
+
+Fault Kill(const std::string& service) {
+  const Chosen chosen = NothingYet();
+  return {.name = "kill-" + service,
+          .what = "SIGKILL to an im-" + service,
+          .touches = {service},
+          .most = milliseconds(8'000),
+          .begin =
+              [service, chosen](SetUp& set_up, Random* random) {
+                *chosen = {random->OneOf(InstancesOf(set_up, service))};
+                set_up.stack().Kill(chosen->front());
+                return chosen->front();
+              },
+          .heal = [chosen](SetUp& set_up) { Launch(set_up, chosen); }};
+}
+
+Fault Terminate(const std::string& service, const std::string& name) {
+  const Chosen chosen = NothingYet();
+  return {.name = name,
+          .what = "SIGTERM to an im-" + service + ", under load",
+          .touches = {service},
+          .most = milliseconds(5'000),
+          .begin =
+              [service, chosen](SetUp& set_up, Random* random) {
+                *chosen = {random->OneOf(InstancesOf(set_up, service))};
+                const int status = set_up.stack().Terminate(chosen->front());
+                return chosen->front() + ", status " + std::to_string(status);
+              },
+          .heal = [chosen](SetUp& set_up) { Launch(set_up, chosen); }};
+}
+
+Fault Stop(const std::string& service, bool long_enough_to_be_noticed) {
+  const Chosen chosen = NothingYet();
+  return {.name = (long_enough_to_be_noticed ? "freeze-" : "stop-") + service,
+          .what = "SIGSTOP to an im-" + service +
+                  (long_enough_to_be_noticed ? ", longer than heartbeats allow"
+                                             : ", shorter than heartbeats allow"),
+          .touches = {service},
+          // Links give up after 5 s, clients after 9, presence after 20.
+          .least = milliseconds(long_enough_to_be_noticed ? 10'000 : 500),
+          .most = milliseconds(long_enough_to_be_noticed ? 25'000 : 4'000),
+          .begin =
+              [service, chosen](SetUp& set_up, Random* random) {
+                *chosen = {random->OneOf(InstancesOf(set_up, service))};
+                set_up.stack().Pause(chosen->front());
+                return chosen->front();
+              },
+          .heal =
+              [chosen](SetUp& set_up) {
+                for (const std::string& name : *chosen) set_up.stack().Resume(name);
+                chosen->clear();
+              }};
+}
+
+// Every service at once, or some; started in any order, each after a moment.
+Fault RestartSeveral() {
+  const Chosen chosen = NothingYet();
+  const auto delays = std::make_shared<std::vector<milliseconds>>();
+  return {.name = "restart-several",
+          .what = "SIGKILL to several services at once, started in any order with delays",
+          .touches = {"auth", "chat", "presence", "gateway"},
+          .most = milliseconds(3'000),
+          .begin =
+              [chosen, delays](SetUp& set_up, Random* random) {
+                *chosen = set_up.stack().names();
+                random->Shuffle(chosen.get());
+                chosen->resize(
+                    static_cast<size_t>(random->Between(2, static_cast<int64_t>(chosen->size()))));
+                std::string detail;
+                delays->clear();
+                for (const std::string& name : *chosen) {
+                  set_up.stack().Kill(name);
+                  delays->push_back(random->Between(milliseconds(0), milliseconds(2'500)));
+                  detail += (detail.empty() ? "" : " ") + name;
+                }
+                random->Shuffle(chosen.get());
+                return detail;
+              },
+          .heal =
+              [chosen, delays](SetUp& set_up) {
+                for (size_t i = 0; i < chosen->size(); ++i) {
+                  // The fault itself: a slow start, not a wait for something.
+                  std::this_thread::sleep_for((*delays)[i]);
+                  if (!set_up.stack().IsRunning((*chosen)[i])) set_up.stack().Launch((*chosen)[i]);
+                }
+                chosen->clear();
+              }};
+}
+
+// What an operator does to let the others know: one after the other, the next when the one before
+// is healthy.
+void RestartOneByOne(SetUp& set_up, const std::vector<std::string>& services) {
+  for (const std::string& service : services) {
+    for (const std::string& name : InstancesOf(set_up, service)) {
+      if (set_up.stack().IsRunning(name)) set_up.stack().Terminate(name);
+      set_up.stack().Start(name);
+    }
+  }
+}
+
+Fault Add(const std::string& service, const std::vector<std::string>& those_who_must_know) {
+  const Chosen chosen = NothingYet();
+  return {.name = "add-" + service,
+          .what = "one more im-" + service +
+                  ", then one less; the others are told by a restart, "
+                  "one after the other",
+          // Their restarts wait for health.
+          .touches = {"auth", "chat", "presence", "gateway", "postgres"},
+          .least = milliseconds(3'000),
+          .most = milliseconds(10'000),
+          .begin =
+              [service, chosen, those_who_must_know](SetUp& set_up, Random*) {
+                *chosen = {set_up.stack().Add(service)};
+                set_up.stack().Start(chosen->front());
+                RestartOneByOne(set_up, those_who_must_know);
+                return chosen->front();
+              },
+          .heal =
+              [chosen, those_who_must_know](SetUp& set_up) {
+                if (chosen->empty()) return;
+                // Nobody asks it any more when it leaves.
+                const std::string name = chosen->front();
+                chosen->clear();
+                set_up.stack().Remove(name);
+                RestartOneByOne(set_up, those_who_must_know);
+                if (set_up.stack().IsRunning(name)) set_up.stack().Terminate(name);
+              }};
+}
+
+}  // namespace
+
+std::vector<Fault> ProcessFaults() {
+  std::vector<Fault> faults;
+  for (const char* service : kServices) {
+    faults.push_back(Kill(service));
+    faults.push_back(Stop(service, false));
+    faults.push_back(Stop(service, true));
+    const bool gateway = std::string(service) == "gateway";
+    faults.push_back(Terminate(service, (gateway ? "drain-" : "restart-") + std::string(service)));
+  }
+  faults.push_back(RestartSeveral());
+  return faults;
+}
+
+std::vector<Fault> InstanceFaults() {
+  return {Add("chat", {"presence", "gateway"}), Add("presence", {"gateway"})};
+}
+
+}  // namespace im::faults
