@@ -69,7 +69,7 @@ TEST_P(FaultTest, EverythingArrivesAfterwards) {
   Notes notes;
   NemesisOptions options{
       .seed = 5, .faults = {GetParam()}, .pause = milliseconds(500), .note = notes.Taker()};
-  SetUp set_up(NeededBy(options));
+  faults::SetUp set_up(NeededBy(options));
   testing::Person ann(set_up.doors()[0], "ann"), bob(set_up.doors()[1], "bob");
   ann.Befriends(bob);
   const int64_t chat = ann.OpensDirect(bob);
@@ -108,8 +108,8 @@ TEST_P(FaultTest, EverythingArrivesAfterwards) {
 INSTANTIATE_TEST_SUITE_P(Some, FaultTest,
                          ::testing::Values("kill-chat", "abort-postgres", "terminate-backend",
                                            "half-open", "restart-several"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& tested) {
+                           std::string name = tested.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
