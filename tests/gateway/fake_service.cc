@@ -237,10 +237,13 @@ pb::GatewayItem FakeService::Take(pb::GatewayItem::ItemCase kind) {
   return {};
 }
 
-bool FakeService::Has(pb::GatewayItem::ItemCase kind) {
+bool FakeService::Has(pb::GatewayItem::ItemCase kind) { return Count(kind) > 0; }
+
+int FakeService::Count(pb::GatewayItem::ItemCase kind) {
   MutexLock lock(&mu_);
-  return std::any_of(heard_.begin(), heard_.end(),
-                     [&](const pb::GatewayItem& item) { return item.item_case() == kind; });
+  return static_cast<int>(
+      std::count_if(heard_.begin(), heard_.end(),
+                    [&](const pb::GatewayItem& item) { return item.item_case() == kind; }));
 }
 
 int FakeService::links() {

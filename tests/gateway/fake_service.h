@@ -60,6 +60,8 @@ class FakeService : public pb::LinkService::Service {
   pb::SessionCall TakeCall() { return Take(pb::GatewayItem::kCall).call(); }
   // Whether one of this kind waits to be taken.
   bool Has(pb::GatewayItem::ItemCase kind);
+  // How many do.
+  int Count(pb::GatewayItem::ItemCase kind);
   // How many links there have been.
   int links();
   void AwaitLink(int count);
