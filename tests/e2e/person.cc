@@ -104,14 +104,17 @@ void Device::WaitLive() {
 }
 
 absl::StatusOr<chat::v1::SendMessageResponse> Device::Sends(int64_t conversation,
-                                                            const std::string& text) {
-  std::optional<absl::StatusOr<chat::v1::SendMessageResponse>> outcome;
+                                                            const std::string& text,
+                                                            std::chrono::seconds patience) {
+  // The answer may come after this has given up.
+  auto outcome = std::make_shared<std::optional<absl::StatusOr<chat::v1::SendMessageResponse>>>();
   session_->Send(conversation, Text(text),
-                 [&](auto result) { Note([&] { outcome = std::move(result); }); });
-  if (!WaitFor([&](const Device&) { return outcome.has_value(); })) {
+                 [this, outcome](auto result) { Note([&] { *outcome = std::move(result); }); });
+  std::unique_lock<std::mutex> lock(mu_);
+  if (!changed_.wait_for(lock, patience, [&] { return outcome->has_value(); })) {
     return absl::DeadlineExceededError("no answer");
   }
-  return *outcome;
+  return **outcome;
 }
 
 std::vector<std::string> Device::Hears(int64_t conversation, size_t count) {

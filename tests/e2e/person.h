@@ -1,6 +1,7 @@
 // People with devices, for end-to-end tests that read aloud.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -30,9 +31,10 @@ class Device : public client::Observer {
 
   // Waits until it has everything.
   void WaitLive();
-  // Sends, and waits for the answer.
-  absl::StatusOr<chat::v1::SendMessageResponse> Sends(int64_t conversation,
-                                                      const std::string& text);
+  // Sends, and waits for the answer. The device goes on trying after DEADLINE_EXCEEDED.
+  absl::StatusOr<chat::v1::SendMessageResponse> Sends(
+      int64_t conversation, const std::string& text,
+      std::chrono::seconds patience = std::chrono::seconds(20));
   // The texts of the messages of a conversation, in order, waiting until there are `count`.
   std::vector<std::string> Hears(int64_t conversation, size_t count);
   // All entries so far, of all conversations.

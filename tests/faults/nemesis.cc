@@ -1,7 +1,5 @@
 #include "tests/faults/nemesis.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <exception>
 #include <optional>
@@ -17,6 +15,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using testing::PrivateCluster;
 using Kind = FaultNote::Kind;
 
 // How often is looked after what has ended and what is healthy.
@@ -85,7 +84,10 @@ SetUpOptions NeededBy(const NemesisOptions& options) {
   SetUpOptions needed;
   needed.seed = options.seed;
   for (const Fault& fault : Choose(options.faults)) {
-    if (fault.name.rfind("full-", 0) == 0 && geteuid() == 0) needed.disk_mb = kDiskMb;
+    if (fault.name.rfind("full-", 0) == 0 && PrivateCluster::CanHaveDisk()) {
+      needed.disk_mb = kDiskMb;
+    }
+    if (fault.name == "cut-off") needed.island = Island::CanBe();
   }
   return needed;
 }

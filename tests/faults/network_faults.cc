@@ -44,6 +44,24 @@ Fault Cut() {
           .heal = [](SetUp&) {}};
 }
 
+Fault CutOff() {
+  return {.name = "cut-off",
+          .what = "the network of the second chat and presence is cut off, but for the database",
+          .touches = {"chat", "presence", "gateway", "auth"},
+          .least = milliseconds(1'000),
+          .most = milliseconds(25'000),
+          .begin =
+              [](SetUp& set_up, Random*) {
+                set_up.island()->CutOff();
+                return std::string();
+              },
+          .heal = [](SetUp& set_up) { set_up.island()->Join(); },
+          .obstacle =
+              [](SetUp& set_up) {
+                return set_up.island() == nullptr ? "there is no network of its own here" : "";
+              }};
+}
+
 }  // namespace
 
 std::vector<Fault> NetworkFaults() {
@@ -65,6 +83,7 @@ std::vector<Fault> NetworkFaults() {
           [](Random* random) {
             return Weather{.delay = milliseconds(random->Between(50, 1'500))};
           }),
+      CutOff(),
   };
 }
 

@@ -11,10 +11,21 @@ SetUp::SetUp(SetUpOptions options)
   auto& gateway = options.flags["gateway"];
   gateway.insert(gateway.begin(),
                  {"--session.heartbeat_seconds=3", "--session.reconnect_jitter_seconds=2"});
+  std::map<std::string, testing::Place> places;
+  if (options.island) {
+    island_ = std::make_unique<Island>();
+    for (const char* service : {"auth", "chat", "presence"}) {
+      places[service] = {island_->shore(), {}};
+    }
+    for (const char* instance : {"chat-2", "presence-2"}) {
+      places[instance] = {island_->address(), island_->network()};
+    }
+  }
   stack_ = std::make_unique<testing::Stack>(
       testing::StackOptions{.instances = std::move(options.instances),
                             .flags = std::move(options.flags),
-                            .tls = options.tls,
+                            .tls = options.island,
+                            .places = std::move(places),
                             .cluster_url = cluster_->url()});
   std::vector<std::string> gateways;
   for (const std::string& name : stack_->names()) {

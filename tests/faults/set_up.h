@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/faults/island.h"
 #include "tests/faults/tcp_proxy.h"
 #include "tests/support/private_cluster.h"
 #include "tests/support/stack.h"
@@ -21,8 +22,9 @@ struct SetUpOptions {
   std::map<std::string, std::vector<std::string>> flags;
   // PostgreSQL's disk, which the nemesis can fill (root only); 0: the machine's.
   int disk_mb = 0;
-  // The services on TCP with mutual TLS instead of unix sockets.
-  bool tls = false;
+  // The second instances of chat and presence in a network of their own, which the nemesis can cut
+  // off (root only); then the services are on TCP with mutual TLS instead of unix sockets.
+  bool island = false;
 };
 
 // Started by the constructor, gone with the destructor. Fails by exceptions. The nemesis alone
@@ -45,10 +47,14 @@ class SetUp {
   // Of each door.
   std::vector<std::unique_ptr<TcpProxy>>& proxies() { return proxies_; }
 
+  // Null: everything is on one machine.
+  Island* island() { return island_.get(); }
+
   // Whether every service and the database say that they serve.
   bool IsHealthy();
 
  private:
+  std::unique_ptr<Island> island_;
   std::unique_ptr<testing::PrivateCluster> cluster_;
   std::unique_ptr<testing::Stack> stack_;
   std::vector<std::unique_ptr<TcpProxy>> proxies_;

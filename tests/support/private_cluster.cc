@@ -64,6 +64,21 @@ std::string HostOf(const std::string& url) {
 
 }  // namespace
 
+bool PrivateCluster::CanHaveDisk() {
+  if (geteuid() != 0) return false;
+  std::string folder = (std::filesystem::temp_directory_path() / "im-test-disk-XXXXXX").string();
+  if (mkdtemp(folder.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+  const std::string image = Quoted(folder + "/disk");
+  const std::string mount = Quoted(folder);
+  const std::string command = "( truncate -s 1M " + image + " && PATH=$PATH:/sbin:/usr/sbin && " +
+                              "mkfs.ext4 -q -F " + image + " && mount -o loop " + image + " " +
+                              mount + " && umount " + mount + " ) >/dev/null 2>&1";
+  const bool can = std::system(command.c_str()) == 0;
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+  return can;
+}
+
 PrivateCluster::PrivateCluster(const PrivateClusterOptions& options) : options_(options) {
   std::string pattern =
       (std::filesystem::temp_directory_path() / "im-test-cluster-XXXXXX").string();

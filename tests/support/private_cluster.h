@@ -22,6 +22,9 @@ struct PrivateClusterOptions {
 // Fails by exceptions. Not thread-safe.
 class PrivateCluster {
  public:
+  // Whether disk_mb is possible here: asks by mounting a small one.
+  static bool CanHaveDisk();
+
   explicit PrivateCluster(const PrivateClusterOptions& options = {});
   ~PrivateCluster();
   PrivateCluster(const PrivateCluster&) = delete;

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -64,13 +65,15 @@ pid_t Fork() {
 // Asks the standard health service, on one channel however often it is asked.
 class HealthProbe {
  public:
-  explicit HealthProbe(const std::string& address) {
+  explicit HealthProbe(const std::string& address,
+                       const std::shared_ptr<grpc::ChannelCredentials>& credentials =
+                           grpc::InsecureChannelCredentials()) {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 100);
     stub_ = grpc::health::v1::Health::NewStub(
-        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+        grpc::CreateCustomChannel(address, credentials, arguments));
   }
 
   bool IsServing() {
@@ -87,6 +90,13 @@ class HealthProbe {
  private:
   std::unique_ptr<grpc::health::v1::Health::Stub> stub_;
 };
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
 
 int ToStatus(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
@@ -119,8 +129,15 @@ Stack::Stack(StackOptions options)
   if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
   folder_ = pattern;
   if (options_.tls) {
-    const Outcome made =
-        RunProgram({IM_SOURCE_DIR "/deploy/certificates.sh", folder_, "localhost"});
+    std::vector<std::string> command = {IM_SOURCE_DIR "/deploy/certificates.sh", folder_,
+                                        "localhost"};
+    std::set<std::string> hosts;
+    for (const auto& [name, place] : options_.places) {
+      if (place.host != "localhost" && hosts.insert(place.host).second) {
+        command.push_back(place.host);
+      }
+    }
+    const Outcome made = RunProgram(command);
     if (made.status != 0) throw std::runtime_error("no certificates: " + made.err);
   }
   for (const char* service : kServices) {
@@ -171,13 +188,27 @@ std::string Stack::Add(const std::string& service) {
 }
 
 void Stack::Remove(const std::string& name) {
-  if (IsRunning(name)) throw std::runtime_error(name + " runs");
   names_.erase(std::remove(names_.begin(), names_.end(), name), names_.end());
+}
+
+Place Stack::PlaceOf(const std::string& name) const {
+  for (const std::string& whose : {name, ServiceOf(name)}) {
+    const auto place = options_.places.find(whose);
+    if (place != options_.places.end()) return place->second;
+  }
+  return {};
+}
+
+std::shared_ptr<grpc::ChannelCredentials> Stack::CredentialsFor(const std::string& name) const {
+  if (!options_.tls || ServiceOf(name) == "gateway") return grpc::InsecureChannelCredentials();
+  return grpc::SslCredentials({.pem_root_certs = ReadAll(folder_ + "/ca.crt"),
+                               .pem_private_key = ReadAll(folder_ + "/server.key"),
+                               .pem_cert_chain = ReadAll(folder_ + "/server.crt")});
 }
 
 std::string Stack::AddressOf(const std::string& name) const {
   if (ServiceOf(name) == "gateway") return address(name);
-  if (options_.tls) return "localhost:" + std::to_string(ports_.at(name));
+  if (options_.tls) return PlaceOf(name).host + ":" + std::to_string(ports_.at(name));
   return "unix:" + folder_ + "/" + name + ".sock";
 }
 
@@ -229,8 +260,12 @@ void Stack::Launch(const std::string& name, const std::vector<std::string>& envi
   if (running_.count(name) > 0) throw std::runtime_error(name + " runs already");
   const std::vector<std::string> arguments = Arguments(name);
   const std::string log = folder_ + "/" + name + ".log";
+  const std::string network = PlaceOf(name).network;
   const pid_t pid = Fork();
   if (pid == 0) {
+    if (!network.empty() && setns(open(network.c_str(), O_RDONLY | O_CLOEXEC), CLONE_NEWNET) != 0) {
+      _exit(126);
+    }
     const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
@@ -248,8 +283,7 @@ void Stack::Start(const std::string& name) {
 
 void Stack::WaitHealthy(const std::string& name) {
   const auto deadline = steady_clock::now() + std::chrono::seconds(30);
-  // Services behind TLS are asked about at the gateway, which is healthy when it has reached them.
-  HealthProbe probe(options_.tls ? address() : AddressOf(name));
+  HealthProbe probe(AddressOf(name), CredentialsFor(name));
   while (!probe.IsServing()) {
     int status = 0;
     if (waitpid(running_.at(name), &status, WNOHANG) != 0) {
@@ -265,9 +299,7 @@ void Stack::WaitHealthy(const std::string& name) {
 }
 
 bool Stack::IsHealthy(const std::string& name) const {
-  if (!IsRunning(name)) return false;
-  if (options_.tls && ServiceOf(name) != "gateway") return true;
-  return IsServing(AddressOf(name));
+  return IsRunning(name) && HealthProbe(AddressOf(name), CredentialsFor(name)).IsServing();
 }
 
 std::map<std::string, int> Stack::TakeEnded() {
@@ -301,10 +333,7 @@ void Stack::Pause(const std::string& name) { kill(running_.at(name), SIGSTOP); }
 void Stack::Resume(const std::string& name) { kill(running_.at(name), SIGCONT); }
 
 std::string Stack::Log(const std::string& name) const {
-  std::ifstream file(folder_ + "/" + name + ".log");
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+  return ReadAll(folder_ + "/" + name + ".log");
 }
 
 Outcome RunProgram(const std::vector<std::string>& command, const std::string& input,

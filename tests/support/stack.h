@@ -10,6 +10,7 @@
 // what is constant: database(), folder(), address() of instances that are there from the start.
 #pragma once
 
+#include <grpcpp/grpcpp.h>
 #include <sys/types.h>
 
 #include <map>
@@ -21,6 +22,13 @@
 
 namespace im::testing {
 
+// Where an instance runs, with TLS: the host name or address that others reach it at, and the file
+// of its network namespace; empty: this process' own.
+struct Place {
+  std::string host = "localhost";
+  std::string network;
+};
+
 struct StackOptions {
   // How many instances of a service; one of each that is not named.
   std::map<std::string, int> instances;
@@ -30,6 +38,8 @@ struct StackOptions {
   bool start = true;
   // Services on TCP, with mutual TLS between all four; else on unix sockets.
   bool tls = false;
+  // Of services or single instances; only with tls, not for gateways.
+  std::map<std::string, Place> places;
   // Where to make the database (see PrivateCluster); empty: on the cluster of all tests.
   std::string cluster_url;
 };
@@ -54,7 +64,7 @@ class Stack {
   // One more instance of a service, not started; returns its name. Like an operator who writes it
   // into the configuration: the others know of it from their own next start on.
   std::string Add(const std::string& service);
-  // Takes an instance that does not run out of the configuration.
+  // Takes an instance out of the configuration; it runs on until it is ended.
   void Remove(const std::string& name);
 
   // Starts a process and waits until it is healthy.
@@ -62,7 +72,7 @@ class Stack {
   // Without waiting; `environment` like {"TZ=UTC"}.
   void Launch(const std::string& name, const std::vector<std::string>& environment = {});
   void WaitHealthy(const std::string& name);
-  // Asks once; false after a second without an answer. Of services behind TLS: whether it runs.
+  // Asks once; false after a second without an answer.
   bool IsHealthy(const std::string& name) const;
   bool IsRunning(const std::string& name) const { return running_.count(name) > 0; }
   // Processes that ended by themselves since the last call, with exit status or 128 + signal.
@@ -78,6 +88,9 @@ class Stack {
 
  private:
   void Register(const std::string& name);
+  // Of an instance, else of its service, else the default.
+  Place PlaceOf(const std::string& name) const;
+  std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(const std::string& name) const;
   std::vector<std::string> Arguments(const std::string& name) const;
   std::string AddressOf(const std::string& name) const;
   // Comma-separated, of all instances of the service.
