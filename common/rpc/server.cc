@@ -1,6 +1,7 @@
 #include "common/rpc/server.h"
 
 #include <arpa/inet.h>
+#include <grpc/grpc_security.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
@@ -8,13 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <mutex>
-#include <sstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/rpc/certificate_files.h"
 #include "common/rpc/library_logs.h"
 #include "common/rpc/reactions.h"
 
@@ -44,13 +45,48 @@ class Announced : public grpc::Service {
   const std::string method_;
 };
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  return text.str();
-}
+// TLS with certificates that may be replaced. gRPC has the parts, but no C++ class of it: its own
+// (FileWatcherCertificateProvider) drops the old certificate for a new one that is broken. Which
+// versions and ciphers: gRPC's defaults, TLS 1.2 with AEAD and forward secrecy, and 1.3.
+class ReloadingCredentials : public grpc::ServerCredentials {
+ public:
+  explicit ReloadingCredentials(std::shared_ptr<CertificateFiles> files, bool asks_for_certificates)
+      : files_(std::move(files)), asks_(asks_for_certificates) {}
+
+  void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
+
+ private:
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    grpc_server_credentials* const credentials = grpc_ssl_server_credentials_create_with_options(
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(
+            asks_ ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                  : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
+            &ReloadingCredentials::Fetch, this));
+    const int port = grpc_server_add_http2_port(server, address.c_str(), credentials);
+    grpc_server_credentials_release(credentials);
+    return port;
+  }
+
+  // At the start and before each handshake, one at a time.
+  static grpc_ssl_certificate_config_reload_status Fetch(
+      void* self, grpc_ssl_server_certificate_config** config) {
+    auto* const credentials = static_cast<ReloadingCredentials*>(self);
+    CertificateFiles::Pem pem;
+    if (!credentials->files_->TakeNewer(&credentials->seen_, &pem)) {
+      return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+    }
+    const grpc_ssl_pem_key_cert_pair pair = {pem.key.c_str(), pem.certificate.c_str()};
+    // Callers that are not asked for a certificate have none to be compared with an authority, but
+    // gRPC insists on some.
+    const std::string& roots = credentials->asks_ ? pem.client_ca : pem.certificate;
+    *config = grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
+    return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+  }
+
+  const std::shared_ptr<CertificateFiles> files_;
+  const bool asks_;
+  uint64_t seen_ = 0;
+};
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Listen& listen) {
   if (listen.tls_certificate.empty() && listen.tls_key.empty()) {
@@ -70,19 +106,10 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Liste
                      "certificates the services and the gateway show (tls_client_ca), or listen on "
                      "127.0.0.1."));
   }
-  auto certificate = ReadFile(listen.tls_certificate);
-  if (!certificate.ok()) return certificate.status();
-  auto key = ReadFile(listen.tls_key);
-  if (!key.ok()) return key.status();
-  grpc::SslServerCredentialsOptions options;
-  options.pem_key_cert_pairs.push_back({*key, *certificate});
-  if (!listen.tls_client_ca.empty()) {
-    auto ca = ReadFile(listen.tls_client_ca);
-    if (!ca.ok()) return ca.status();
-    options.pem_root_certs = *ca;
-    options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
-  }
-  return grpc::SslServerCredentials(options);
+  IM_ASSIGN_OR_RETURN(
+      std::shared_ptr<CertificateFiles> files,
+      CertificateFiles::Load({listen.tls_certificate, listen.tls_key, listen.tls_client_ca}));
+  return std::make_shared<ReloadingCredentials>(std::move(files), !listen.tls_client_ca.empty());
 }
 
 }  // namespace
@@ -141,6 +168,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
     auto credentials = Credentials(listen);
     if (!credentials.ok()) return credentials.status();
     builder.AddListeningPort(listen.address, *credentials, &ports[i]);
+    server->credentials_.push_back(*std::move(credentials));
   }
   if (config.generic != nullptr) builder.RegisterCallbackGenericService(config.generic);
   for (grpc::Service* service : config.services) builder.RegisterService(service);

@@ -17,7 +17,8 @@ namespace im::rpc {
 struct Listen {
   // "unix:/path" or "HOST:PORT"; port 0: any free one.
   std::string address;
-  // PEM files. Empty: plaintext, which is refused on anything but a unix socket or loopback.
+  // PEM files; new ones are taken while it runs. Empty: plaintext, which is refused on anything but
+  // a unix socket or loopback.
   std::string tls_certificate;
   std::string tls_key;
   // Callers must show a certificate of this CA. Required but on a unix socket or loopback.
@@ -62,6 +63,8 @@ class Server {
   Server() = default;
 
   std::vector<std::unique_ptr<grpc::Service>> announced_;
+  // Asked for the certificate at each handshake.
+  std::vector<std::shared_ptr<grpc::ServerCredentials>> credentials_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<std::string> addresses_;
   // When the last health check ended.

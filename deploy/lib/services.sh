@@ -33,7 +33,6 @@ fingerprint() {
         ;;
       *) cat "$IM_HOME/bin/im-$1" "$IM_HOME/etc/$1.conf" ;;
     esac
-    [ "$1" != gateway ] || cat "$IM_HOME/certs/server.crt"
   } | sha256sum | cut -d' ' -f1
 }
 
@@ -46,7 +45,7 @@ ensure_current() {
       start_service "$name"
       changed "$name"
     elif [ "$print" != "$(cat "$STATE/started.$name" 2>/dev/null)" ]; then
-      note "$name" "restarting: it, its configuration or its certificate changed"
+      note "$name" "restarting: it or its configuration changed"
       stop_service "$name"
       start_service "$name"
       changed "$name"
