@@ -23,11 +23,17 @@ if(IM_SANITIZE)
   add_compile_options(-fsanitize=${IM_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${IM_SANITIZE})
 endif()
+if(IM_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link -fno-sanitize-recover=all)
+endif()
 
 add_link_options(-Wl,--as-needed)
 
 # For code of ours; generated code is built without.
-set(IM_WARNINGS -Wall -Wextra -Wshadow=local -Wno-missing-field-initializers -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(shadow -Wshadow=local)
+endif()
+set(IM_WARNINGS -Wall -Wextra ${shadow} -Wno-missing-field-initializers -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False alarms of GCC 12 in std::string at -O2 (GCC bug 105651).
   list(APPEND IM_WARNINGS -Wno-restrict)

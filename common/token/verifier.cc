@@ -16,6 +16,9 @@ using std::chrono::system_clock;
 
 // Ours have about 300.
 constexpr size_t kMostTokenBytes = 4096;
+// What the clock can tell, with room for kLeeway.
+constexpr auto kLastSecond =
+    std::chrono::floor<std::chrono::seconds>(system_clock::duration::max()) - kLeeway;
 constexpr std::chrono::minutes kRevocationLife = kLongestLife + std::chrono::minutes(5);
 
 struct FreeJwt {
@@ -115,13 +118,13 @@ absl::StatusOr<rpc::Identity> Verifier::Check(std::string_view access_token) {
     return Error(Reason::TOKEN_INVALID);
   }
   identity.device_id = jwt_get_grant_int(jwt.get(), kDeviceClaim);
-  identity.expires_at =
-      system_clock::time_point(std::chrono::seconds(jwt_get_grant_int(jwt.get(), "exp")));
+  const std::chrono::seconds expires_at(jwt_get_grant_int(jwt.get(), "exp"));
   // A claim that is missing or no number reads as zero.
-  if (identity.user_id <= 0 || identity.device_id <= 0 ||
-      identity.expires_at <= system_clock::time_point()) {
+  if (identity.user_id <= 0 || identity.device_id <= 0 || expires_at.count() <= 0 ||
+      expires_at > kLastSecond) {
     return Error(Reason::TOKEN_INVALID);
   }
+  identity.expires_at = system_clock::time_point(expires_at);
   return identity;
 }
 

@@ -1,12 +1,15 @@
 # ./im test: stages, each with its minutes.
 
 # In this order. compose needs a Docker engine: it runs only when asked for.
-readonly STAGES=(build unit format shell proto tidy setup) EXTRA_STAGES=(compose)
+readonly STAGES=(build unit format shell proto tidy setup fuzz) EXTRA_STAGES=(compose)
+# What CI has no time for.
+readonly FULL_STAGES=(asan tsan fuzz)
 
 test_usage() {
   cat <<'TEXT'
 ./im test                every stage below but compose
 ./im test all            that one too
+./im test full           what takes hours: asan, tsan, and fuzz for ten minutes a target
 ./im test STAGE...       some of them
 ./im test --preset dev   with another build than ./im up's: dev, asan, tsan
 
@@ -17,25 +20,34 @@ shell     shellcheck
 proto     buf lint, and buf breaking against the last release
 tidy      clang-tidy and clang's thread-safety analysis, on what changed since they last passed
 setup     ./im itself: up, up again, kill, restart, down; the example in Python against it
+fuzz      libFuzzer with ASan and UBSan on what strangers send; --seconds N a target (60)
 compose   deploy/docker-compose.yml: up, chat, kill, down
+asan      all tests of ctest, and the programs they start, with ASan and UBSan
+tsan      the tests of ctest that start no programs of ours, with TSan
 TEXT
 }
 
 command_test() {
   local stages=() stage start log status=0 passed=0 failed=0 skipped=0 lines=() result
-  if [ "${1:-}" = --preset ]; then
-    PRESET=${2:-}
-    shift 2 || misused "--preset needs a name." "./im test --help"
-  fi
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -h | --help | help) test_usage; return ;;
+      --preset | --seconds)
+        [ -n "${2:-}" ] || misused "$1 needs a value." "./im test --help"
+        [ "$1" = --preset ] && PRESET=$2 || FUZZ_SECONDS=$2
+        shift
+        ;;
+      all) stages+=("${STAGES[@]}" "${EXTRA_STAGES[@]}") ;;
+      full) stages+=("${FULL_STAGES[@]}") FUZZ_SECONDS=600 ;;
+      *) stages+=("$1") ;;
+    esac
+    shift
+  done
   BUILD=$ROOT/build/$PRESET
-  case ${1:-} in
-    -h | --help | help) test_usage; return ;;
-    '') stages=("${STAGES[@]}") ;;
-    all) stages=("${STAGES[@]}" "${EXTRA_STAGES[@]}") ;;
-    *) stages=("$@") ;;
-  esac
+  [ ${#stages[@]} -gt 0 ] || stages=("${STAGES[@]}")
   for stage in "${stages[@]}"; do
-    [[ " ${STAGES[*]} ${EXTRA_STAGES[*]} " == *" $stage "* ]] || misused "There is no test stage $stage." "./im test --help"
+    [[ " ${STAGES[*]} ${EXTRA_STAGES[*]} ${FULL_STAGES[*]} " == *" $stage "* ]] ||
+      misused "There is no test stage $stage." "./im test --help"
   done
   LOGS=$ROOT/build/logs
   mkdir -p "$LOGS"

@@ -9,8 +9,10 @@ std::vector<HaveConversation> ReadHave(const v1::Have& have) {
   std::vector<HaveConversation> conversations;
   conversations.reserve(have.conversations_size());
   for (const v1::HaveConversation& one : have.conversations()) {
-    conversations.push_back({one.conversation_id(), std::max<int64_t>(one.seq(), 0),
-                             one.peer_read_seq(), one.peer_delivered_seq()});
+    // Whatever a device says, there is a seq after the one it has.
+    conversations.push_back({one.conversation_id(),
+                             std::clamp<int64_t>(one.seq(), 0, INT64_MAX - 1), one.peer_read_seq(),
+                             one.peer_delivered_seq()});
   }
   std::sort(conversations.begin(), conversations.end(),
             [](const HaveConversation& a, const HaveConversation& b) {

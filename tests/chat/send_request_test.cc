@@ -94,6 +94,25 @@ TEST(SendRequestTest, WhatAReceiverCouldNotParseIsRefused) {
   EXPECT_EQ(ReasonFor(Request(valid)), std::nullopt);
 }
 
+// Parsers differ in what they make of these.
+TEST(SendRequestTest, NumbersThatAreTooLongAreRefused) {
+  const std::string one_in_six("\x81\x80\x80\x80\x80\x00", 6);
+  const std::string three_in_six("\x83\x80\x80\x80\x80\x00", 6);
+  EXPECT_THAT(ReasonFor(Request('\x0a' + three_in_six + "\x0a\x01x")),
+              Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(Request("\x0a\x08\x0a" + one_in_six + "x")),
+              Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(Request(Text("x") + "\xaa\x06" + one_in_six + "x")),
+              Optional(Reason::MALFORMED_REQUEST));
+  // More than 32 bits of a tag, and more than 64 of a number.
+  EXPECT_THAT(ReasonFor(Request(Text("x") + "\xa0\x86\x80\x80\x10\x01")),
+              Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_THAT(ReasonFor(Request(Text("x") + "\xa0\x06" + std::string(9, '\xff') + '\x02')),
+              Optional(Reason::MALFORMED_REQUEST));
+  EXPECT_EQ(ReasonFor(Request(Text("x") + "\xa0\x06" + std::string(9, '\xff') + '\x01')),
+            std::nullopt);
+}
+
 // Whatever bytes are let through, a receiver takes.
 TEST(SendRequestTest, WhatIsLetThroughParses) {
   std::mt19937 random(7);  // NOLINT: the same each time
