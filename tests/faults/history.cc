@@ -251,6 +251,11 @@ size_t Recorder::Begin(Attempt attempt) {
   return history_.attempts.size() - 1;
 }
 
+void Recorder::SetRequestId(size_t attempt, const RequestId& id) {
+  MutexLock lock(&mu_);
+  history_.attempts[attempt].request_id = id;
+}
+
 void Recorder::Answered(size_t attempt, const Attempt& answer) {
   MutexLock lock(&mu_);
   Attempt& mine = history_.attempts[attempt];

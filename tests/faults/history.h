@@ -191,6 +191,8 @@ class Recorder {
   void Tell(int device, Told told);
   // Fills in `invoked`; returns a handle for Answered.
   size_t Begin(Attempt attempt);
+  // For who learns it only from the call that was begun.
+  void SetRequestId(size_t attempt, const RequestId& id);
   // Takes the outcome and what belongs to it from `answer`.
   void Answered(size_t attempt, const Attempt& answer);
   size_t Begin(BlockChange change);

@@ -18,12 +18,16 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <future>
 #include <iostream>
+#include <memory>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
 
+#include "common/base/workers.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
 namespace im::testing {
@@ -47,18 +51,25 @@ std::vector<char*> Pointers(const std::vector<std::string>& words) {
   return pointers;
 }
 
-// The child dies with the test.
-pid_t Fork() {
-  const pid_t parent = getpid();
-  const pid_t pid = fork();
-  if (pid < 0) throw std::runtime_error("fork failed");
-  if (pid == 0) {
+// Runs `child`, which must not return, in a process that dies with the test.
+pid_t Fork(const std::function<void()>& child) {
+  // What asks for the signal is about the thread that forked, not about its process: so all are
+  // forked by one that never ends.
+  static auto* const forks = new Workers(1, 100);
+  auto forked = std::make_shared<std::promise<pid_t>>();
+  const bool submitted = forks->TrySubmit([&child, forked, parent = getpid()] {
+    const pid_t pid = fork();
+    if (pid != 0) return forked->set_value(pid);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(127);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
-  }
+    child();
+    _exit(127);
+  });
+  const pid_t pid = submitted ? forked->get_future().get() : -1;
+  if (pid < 0) throw std::runtime_error("fork failed");
   return pid;
 }
 
@@ -261,8 +272,7 @@ void Stack::Launch(const std::string& name, const std::vector<std::string>& envi
   const std::vector<std::string> arguments = Arguments(name);
   const std::string log = folder_ + "/" + name + ".log";
   const std::string network = PlaceOf(name).network;
-  const pid_t pid = Fork();
-  if (pid == 0) {
+  running_[name] = Fork([&] {
     if (!network.empty() && setns(open(network.c_str(), O_RDONLY | O_CLOEXEC), CLONE_NEWNET) != 0) {
       _exit(126);
     }
@@ -272,8 +282,7 @@ void Stack::Launch(const std::string& name, const std::vector<std::string>& envi
     for (const std::string& variable : environment) putenv(const_cast<char*>(variable.c_str()));
     execv(arguments[0].c_str(), Pointers(arguments).data());
     _exit(127);
-  }
-  running_[name] = pid;
+  });
 }
 
 void Stack::Start(const std::string& name) {
@@ -342,15 +351,14 @@ Outcome RunProgram(const std::vector<std::string>& command, const std::string& i
   if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) {
     throw std::runtime_error("pipe failed");
   }
-  const pid_t pid = Fork();
-  if (pid == 0) {
+  const pid_t pid = Fork([&] {
     dup2(in[0], 0);
     dup2(out[1], 1);
     dup2(err[1], 2);
     for (const std::string& variable : environment) putenv(const_cast<char*>(variable.c_str()));
     execvp(command[0].c_str(), Pointers(command).data());
     _exit(127);
-  }
+  });
   close(in[0]);
   close(out[1]);
   close(err[1]);
