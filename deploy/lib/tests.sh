@@ -1,7 +1,7 @@
 # ./im test: stages, each with its minutes.
 
 # In this order. compose needs a Docker engine: it runs only when asked for.
-readonly STAGES=(build unit format shell proto tidy setup fuzz) EXTRA_STAGES=(compose)
+readonly STAGES=(build unit faults format shell proto tidy setup fuzz) EXTRA_STAGES=(compose)
 # What CI has no time for.
 readonly FULL_STAGES=(asan tsan fuzz)
 
@@ -15,6 +15,8 @@ test_usage() {
 
 build     programs and tests
 unit      all tests of ctest: units, services against a PostgreSQL of their own, end to end
+faults    people write to each other while services, database and network fail; then it is checked that
+          nothing was lost: --minutes N (2.8), --seed S (random), --faults A,B (all); docs/testing.md
 format    clang-format changes nothing
 shell     shellcheck
 proto     buf lint, and buf breaking against the last release
@@ -32,9 +34,13 @@ command_test() {
   while [ $# -gt 0 ]; do
     case $1 in
       -h | --help | help) test_usage; return ;;
-      --preset | --seconds)
+      --preset | --seconds | --minutes | --seed | --faults)
         [ -n "${2:-}" ] || misused "$1 needs a value." "./im test --help"
-        [ "$1" = --preset ] && PRESET=$2 || FUZZ_SECONDS=$2
+        case $1 in
+          --preset) PRESET=$2 ;;
+          --seconds) FUZZ_SECONDS=$2 ;;
+          *) FAULTS_OPTIONS+=("$1" "$2") ;;
+        esac
         shift
         ;;
       all) stages+=("${STAGES[@]}" "${EXTRA_STAGES[@]}") ;;
@@ -75,12 +81,17 @@ command_test() {
   printf '%-10s %8s  %s\n' "${lines[@]}"
   add_test_counts
   printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  # The verdict of the faults once more, as the last line.
+  [[ " ${stages[*]} " != *" faults "* ]] || tail -n 1 "$BUILD/faults.log"
   EXPLAINED=yes
   [ "$failed" -eq 0 ]
 }
 
 # Tests run in the build that ./im up makes, so that programs are compiled once and tested as they will run.
 PRESET=release
+
+# --minutes, --seed and --faults of im-faults.
+FAULTS_OPTIONS=()
 
 # A stage ends with this status when it cannot run here.
 readonly SKIPPED=77
@@ -108,6 +119,15 @@ stage_unit() {
   read -r bad total < <(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests failed out of ([0-9]+)$/\1 \2/p' "$dir/ctest.log")
   echo "$((total - bad)) $bad" >"$dir/ctest.count"
   return "$status"
+}
+
+# Builds what it needs, so that it can be asked for alone.
+stage_faults() {
+  lock_build "$PRESET"
+  configure "$PRESET" -DIM_TESTS=ON
+  build "$PRESET" im-faults
+  unlock_build
+  "$BUILD/bin/im-faults" "${FAULTS_OPTIONS[@]}" 2>&1 | tee "$BUILD/faults.log"
 }
 
 stage_setup() { "$ROOT/tests/setup/run.sh"; }
