@@ -200,8 +200,16 @@ int main(int argc, char** argv) {
   app.add_option("--minutes", options.minutes, "How long faults go on")->capture_default_str();
   app.add_option("--seed", options.seed, "What happens, as far as processes allow; else random");
   app.add_option("--faults", options.faults, "Only these, by name")->delimiter(',');
+  bool list = false;
+  app.add_flag("--list", list, "Print the names of the faults and what they are");
   app.add_option("--folder", options.folder, "Where to keep the history of a failed run");
   CLI11_PARSE(app, argc, argv);
+  if (list) {
+    for (const im::faults::FaultDescription& fault : im::faults::ListFaults()) {
+      std::cout << absl::StrFormat("%-18s %s\n", fault.name, fault.what);
+    }
+    return 0;
+  }
   if (options.seed == 0) options.seed = 1 + im::RandomBelow(1'000'000);
   if (options.folder.empty()) {
     options.folder = absl::StrCat(IM_BINARY_DIR "/faults-", options.seed);
