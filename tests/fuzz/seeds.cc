@@ -40,10 +40,10 @@ std::string Varint(uint64_t value, int least_bytes) {
   return text + static_cast<char>(value);
 }
 
-gateway::v1::ConnectRequest HelloFrame(int status) {
+gateway::v1::ConnectRequest HelloFrame(presence::v1::Status status = presence::v1::STATUS_ONLINE) {
   gateway::v1::ConnectRequest frame;
   auto* const hello = frame.mutable_hello();
-  hello->set_status(static_cast<presence::v1::Status>(status));
+  hello->set_status(status);
   hello->mutable_have()->set_epoch(7);
   auto* const one = hello->mutable_have()->add_conversations();
   one->set_conversation_id(3);
@@ -69,22 +69,23 @@ std::vector<gateway::v1::ConnectRequest> Calls() {
   frames[5].mutable_heartbeat();
   frames[6].set_call_id(6);
   frames[6].mutable_refresh_token()->set_access_token("alice");
-  *frames[7].mutable_have() = HelloFrame(1).hello().have();
+  *frames[7].mutable_have() = HelloFrame().hello().have();
   return frames;
 }
 
 void WriteFrames() {
-  const std::string hello = HelloFrame(1).SerializeAsString();
+  const std::string hello = HelloFrame().SerializeAsString();
   Write("client_frame", "hello", hello);
-  Write("client_frame", "hello_alone", HelloFrame(2).hello().SerializeAsString());
+  Write("client_frame", "hello_alone",
+        HelloFrame(presence::v1::STATUS_BUSY).hello().SerializeAsString());
   Write("client_frame", "path", "/im.chat.v1.MessageService/SendMessage");
   Write("client_frame", "group", std::string("\x0b\x08\x01\x0c", 4));
   gateway::v1::SyncDeviceRequest sync;
   sync.set_session_id("0123456789ab-1");
-  *sync.mutable_have() = HelloFrame(1).hello().have();
+  *sync.mutable_have() = HelloFrame().hello().have();
   Write("client_frame", "sync", sync.SerializeAsString());
   gateway::v1::SubscribeRequest subscribe;
-  *subscribe.mutable_hello() = HelloFrame(3).hello();
+  *subscribe.mutable_hello() = HelloFrame(presence::v1::STATUS_AWAY).hello();
   Write("client_frame", "subscribe", subscribe.SerializeAsString());
   Write("client_frame", "two_frames", hello + Calls()[0].SerializeAsString());
 
@@ -104,7 +105,8 @@ void WriteFrames() {
   Write("client_session", "subscribed", subscribed + Piece(subscribe.SerializeAsString()));
   Write("client_session", "no_hello", quick + Piece(Calls()[0].SerializeAsString()));
   Write("client_session", "two_hellos", quick + Piece(hello) + Piece(hello));
-  Write("client_session", "offline", quick + Piece(HelloFrame(5).SerializeAsString()));
+  Write("client_session", "offline",
+        quick + Piece(HelloFrame(presence::v1::STATUS_OFFLINE).SerializeAsString()));
   Write("client_session", "unknown_frames",
         quick + Piece(hello) + Piece(std::string("\x08\x09", 2)) +
             Piece(std::string("\x08\x0a\x7a\x00", 4)) +
@@ -161,7 +163,7 @@ void WriteSendRequests() {
 }
 
 void WriteHaves() {
-  const auto have = HelloFrame(1).hello().have();
+  const auto have = HelloFrame().hello().have();
   Write("have", "one", std::string(1, '\0') + have.SerializeAsString());
   chat::v1::Have twice = have;
   *twice.add_conversations() = have.conversations(0);
