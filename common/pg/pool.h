@@ -1,7 +1,8 @@
 // PostgreSQL connections for code that may block.
 //
 // Every writing transaction is one autocommit statement, so that a process that is stopped in the
-// middle holds no lock. All SQL takes parameters only, and is prepared on first use per connection.
+// middle holds no lock. All SQL takes parameters only (a text that is put together while the
+// program runs does not compile: Sql), and is prepared on first use per connection.
 #pragma once
 
 #include <chrono>
@@ -20,17 +21,29 @@
 
 namespace im::pg {
 
+// The text of a statement: a literal or a constexpr array, so that nothing a person sent can be
+// part of it.
+class Sql {
+ public:
+  template <size_t N>
+  consteval Sql(const char (&text)[N]) : text_(text) {}  // NOLINT(google-explicit-constructor)
+  constexpr const char* text() const { return text_; }
+
+ private:
+  const char* text_;
+};
+
 // One connection, in the hands of one thread.
 class Session {
  public:
   // Throws pqxx exceptions.
   explicit Session(const std::string& url);
 
-  // Prepares `sql` on first use. `sql` must be a string that lives as long as the process.
+  // Prepares `sql` on first use.
   template <typename... Args>
-  pqxx::result Exec(const char* sql, Args&&... args) {
+  pqxx::result Exec(Sql sql, Args&&... args) {
     pqxx::nontransaction transaction(connection_);
-    return transaction.exec_prepared(Prepare(sql), std::forward<Args>(args)...);
+    return transaction.exec_prepared(Prepare(sql.text()), std::forward<Args>(args)...);
   }
 
   pqxx::connection& connection() { return connection_; }

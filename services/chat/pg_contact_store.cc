@@ -115,7 +115,7 @@ std::vector<Contact> ReadContacts(const pqxx::result& rows) {
 
 // Runs a statement again that was ended to resolve a deadlock: it changed nothing.
 template <typename... Args>
-pqxx::result ExecThroughDeadlocks(pg::Session* session, const char* sql, const Args&... args) {
+pqxx::result ExecThroughDeadlocks(pg::Session* session, pg::Sql sql, const Args&... args) {
   for (int attempt = 1;; ++attempt) {
     try {
       return session->Exec(sql, args...);

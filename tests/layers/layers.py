@@ -10,7 +10,7 @@ import sys
 INCLUDE = re.compile(r'^\s*#include\s+["<]([^">]+)[">]', re.M)
 
 SERVICES = ("auth", "chat", "presence")
-PROCESSES = ("services", "gateway", "imctl", "bench")
+PROCESSES = ("services", "gateway", "imctl", "bench", "tools")
 
 
 def forbidden(path, include):
@@ -30,7 +30,7 @@ def forbidden(path, include):
         return "common knows nobody"
     if top == "client" and include.split("/")[0] in PROCESSES:
         return "the client library knows no program"
-    if top in ("gateway", "imctl", "client") and include.startswith("services/"):
+    if top in ("gateway", "imctl", "client", "tools") and include.startswith("services/"):
         return "services meet only through protos"
     if top in ("imctl", "client") and (include.startswith("im/internal/") or include.startswith("gateway/")):
         return "clients use the public API only"
@@ -40,7 +40,7 @@ def forbidden(path, include):
 def main(root):
     root = pathlib.Path(root)
     found = files = 0
-    for top in ("common", "services", "gateway", "client", "imctl", "bench"):
+    for top in ("common", "services", "gateway", "client", "imctl", "bench", "tools"):
         for path in sorted((root / top).rglob("*")):
             if path.suffix not in (".h", ".cc"):
                 continue
