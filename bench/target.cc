@@ -61,7 +61,7 @@ absl::StatusOr<Target> FindTarget(const TargetOptions& options) {
   }
   target.database_url = options.database;
   if (target.database_url.empty() && target.address == here) {
-    target.database_url = ConfiguredValue(ReadFile(home + "/etc/auth.conf"), "database", "url");
+    target.database_url = ConfiguredValue(ReadFile(home + "/etc/owner.conf"), "database", "url");
   }
   return target;
 }

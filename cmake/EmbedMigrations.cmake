@@ -1,9 +1,10 @@
-# cmake -DOUT=file.cc -DFILES="a.sql;b.sql" -P EmbedMigrations.cmake
+# cmake -DOUT=file.cc -DMIGRATIONS="a.sql;b.sql" -DGRANTS=... -DRESTORED=... -P EmbedMigrations.cmake
 # Writes the SQL files as C++ strings.
-set(text "#include \"common/pg/migrate.h\"\n\nnamespace im::pg {\n\n")
-string(APPEND text "const std::vector<Migration>& AllMigrations() {\n")
+set(text "#include \"common/pg/migrate.h\"\n\nnamespace im::pg {\n")
+
+string(APPEND text "\nconst std::vector<Migration>& AllMigrations() {\n")
 string(APPEND text "  static const auto* all = new std::vector<Migration>{\n")
-foreach(file ${FILES})
+foreach(file ${MIGRATIONS})
   string(REGEX MATCH "services/([a-z]+)/migrations/(([0-9]+)_[a-z0-9_]+)\\.sql$" ok ${file})
   if(NOT ok)
     message(FATAL_ERROR "not a migration's name: ${file}")
@@ -14,5 +15,22 @@ foreach(file ${FILES})
   file(READ ${file} sql)
   string(APPEND text "      {\"${service}\", ${number}, \"${name}\", R\"IMSQL(${sql})IMSQL\"},\n")
 endforeach()
-string(APPEND text "  };\n  return *all;\n}\n\n}  // namespace im::pg\n")
+string(APPEND text "  };\n  return *all;\n}\n")
+
+function(embed function_name)
+  string(APPEND text "\nconst std::vector<ServiceSql>& ${function_name}() {\n")
+  string(APPEND text "  static const auto* all = new std::vector<ServiceSql>{\n")
+  foreach(file ${ARGN})
+    string(REGEX MATCH "services/([a-z]+)/[a-z]+\\.sql$" ok ${file})
+    set(service ${CMAKE_MATCH_1})
+    file(READ ${file} sql)
+    string(APPEND text "      {\"${service}\", R\"IMSQL(${sql})IMSQL\"},\n")
+  endforeach()
+  string(APPEND text "  };\n  return *all;\n}\n")
+  set(text "${text}" PARENT_SCOPE)
+endfunction()
+embed(AllGrants ${GRANTS})
+embed(AllRestored ${RESTORED})
+
+string(APPEND text "\n}  // namespace im::pg\n")
 file(WRITE ${OUT} "${text}")

@@ -1,17 +1,30 @@
 #!/bin/bash
-# secrets.sh NAME...: makes what docker-compose.yml keeps in its secrets volume, where it is missing: the
-# certificates for those names, and the database's password. Runs as user im with the group of PostgreSQL's
-# image (999), which reads the password, too.
+# secrets.sh NAME...: makes what docker-compose.yml keeps in its secret volumes, where it is missing: the
+# certificates for those names, and the passwords of the database's superuser and of its roles, each in a
+# volume of its own, so that a service can show no other's. Runs as user im with the group of PostgreSQL's
+# image (999), which reads the passwords, too, to set them.
 set -euo pipefail
 
 /usr/local/lib/im/certificates.sh /secrets "$@"
-if [ ! -s /secrets/pgpass ]; then
-  umask 027
-  password=$(openssl rand -hex 24)
-  printf %s "$password" >/secrets/postgres-password
-  # libpq ignores a password file that others can read.
-  umask 077
-  printf '*:*:*:*:%s\n' "$password" >/secrets/pgpass.new
-  mv /secrets/pgpass.new /secrets/pgpass
-  echo "database password made"
+
+# password FILE
+password() {
+  [ ! -s "$1" ] || return 0
+  (umask 027 && openssl rand -hex 24 | tr -d '\n' >"$1.new")
+  mv "$1.new" "$1"
+  echo "made $1"
+}
+
+# Of the time when all services came in as superuser.
+if [ -s /secrets/postgres-password ]; then
+  cp -p /secrets/postgres-password /passwords/superuser/password
+  rm /secrets/postgres-password
 fi
+rm -f /secrets/pgpass
+password /passwords/superuser/password
+for role in owner auth chat presence; do
+  password "/passwords/$role/password"
+  # libpq ignores a password file that others can read.
+  (umask 077 && printf '*:*:*:im_%s:%s\n' "$role" "$(<"/passwords/$role/password")" >"/passwords/$role/pgpass.new")
+  mv "/passwords/$role/pgpass.new" "/passwords/$role/pgpass"
+done

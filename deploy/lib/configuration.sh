@@ -1,12 +1,12 @@
 # The services' configuration files, made from the templates in deploy/config.
 
-# render TEMPLATE: the template with the values of this set-up.
+# render TEMPLATE NAME: the template with the values of this set-up; im_NAME is the role in the database.
 render() {
   local text index
   text=$(<"$1")
   text=${text//@RUN@/"$RUN"}
   text=${text//@CERTS@/"$IM_HOME/certs"}
-  text=${text//@DATABASE_URL@/"$(database_url)"}
+  text=${text//@DATABASE_URL@/"$(database_url "im_$2")"}
   text=${text//@PORT@/"$PORT"}
   text=${text//@TLS_PORT@/"$((PORT + 1))"}
   for index in "${!DAEMONS[@]}"; do
@@ -26,7 +26,8 @@ write_configuration() {
   for name in "${DAEMONS[@]}"; do
     file=$IM_HOME/etc/$name.conf
     rendered=$STATE/rendered/$name.conf
-    render "$ROOT/deploy/config/$name.conf" >"$fresh"
+    render "$ROOT/deploy/config/$name.conf" "$name" >"$fresh"
+    own_role "$name"
     # One that says what would be written anyway was not edited, or no longer, when it was NAME.conf.new.
     if edited "$name" && ! cmp -s "$file" "$fresh"; then
       note config "etc/$name.conf was edited here and is left alone"
@@ -42,5 +43,22 @@ write_configuration() {
     cp "$fresh" "$rendered"
     rm -f "$file.new"
   done
+  render "$ROOT/deploy/config/owner.conf" owner >"$fresh"
+  replace "$IM_HOME/etc/owner.conf" <"$fresh" || true
   rm "$fresh"
+}
+
+# own_role NAME: an edited file from when all services had one role gets the one of today; else its daemon
+# would find no way into the database.
+own_role() {
+  local file url new
+  url=$(database_url im) new=$(database_url "im_$1")
+  edited "$1" && grep -qF -- "\"$url\"" "$IM_HOME/etc/$1.conf" || return 0
+  for file in "$IM_HOME/etc/$1.conf" "$STATE/rendered/$1.conf"; do
+    awk -v old="$url" -v new="$new" '{
+      at = index($0, old)
+      print at ? substr($0, 1, at - 1) new substr($0, at + length(old)) : $0
+    }' "$file" | replace "$file" || true
+  done
+  note config "etc/$1.conf: its database.url names the role im_$1 now"
 }

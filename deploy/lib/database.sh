@@ -13,7 +13,8 @@ as_postgres() {
   fi
 }
 
-database_url() { printf 'postgresql://im@/im?host=%s' "$(percent_encode "$(postgres_socket)")"; }
+# database_url ROLE [DATABASE]: one role per service, and im_owner, who owns the schemas.
+database_url() { printf 'postgresql://%s@/%s?host=%s' "$1" "${2:-im}" "$(percent_encode "$(postgres_socket)")"; }
 postgres_data() { readlink -f "$IM_HOME/postgres"; }
 postgres_socket() {
   local data
@@ -86,18 +87,34 @@ create_cluster() {
 
 postgres_answers() { "$POSTGRES_BIN/pg_isready" -q -h "$(postgres_socket)" -U postgres -d postgres; }
 
-query() { as_postgres "$POSTGRES_BIN/psql" -qAtX -v ON_ERROR_STOP=1 -h "$(postgres_socket)" -U postgres -d postgres -c "$1"; }
+# superuser DATABASE ARGUMENT...: psql as the cluster's superuser. query SQL: in the maintenance database.
+superuser() {
+  as_postgres "$POSTGRES_BIN/psql" -qAtX -v ON_ERROR_STOP=1 -h "$(postgres_socket)" -U postgres -d "$@"
+}
+query() { superuser postgres -c "$1"; }
 
-# create_database: role and database, where they are missing.
+# create_database: the database where it is missing, and its roles.
 create_database() {
-  [ "$(query "SELECT count(*) FROM pg_roles WHERE rolname = 'im'")" = 1 ] || query "CREATE ROLE im LOGIN"
-  [ "$(query "SELECT count(*) FROM pg_database WHERE datname = 'im'")" = 1 ] ||
-    query "CREATE DATABASE im OWNER im"
+  local name
+  if [ "$(query "SELECT count(*) FROM pg_roles WHERE rolname = 'im' AND NOT rolsuper")" = 1 ]; then
+    # All services had one role. Before it is taken from them they stop, rather than answer with errors.
+    note database "each service gets a role of its own"
+    for name in gateway presence chat auth; do stop_service "$name"; done
+    changed "database roles"
+  fi
+  [ "$(query "SELECT count(*) FROM pg_database WHERE datname = 'im'")" = 1 ] || query "CREATE DATABASE im"
+  make_roles im
+}
+
+# make_roles DATABASE
+make_roles() {
+  superuser "$1" <"$ROOT/deploy/postgresql/roles.sql" >"$LOGS/roles.log" 2>&1 ||
+    fail "The roles of the database could not be made." "mend what PostgreSQL says, then run this again." "$LOGS/roles.log"
 }
 
 migrate() {
   local log=$LOGS/migrate.log
-  "$IM_HOME/bin/im-migrate" --database.url "$(database_url)" >"$log" 2>&1 </dev/null ||
+  "$IM_HOME/bin/im-migrate" --database.url "$(database_url im_owner)" >"$log" 2>&1 </dev/null ||
     fail "The migration of the database failed; what runs was left as it was." "mend it, then run this again." "$log"
   if grep -q '^applied ' "$log"; then
     note database "migrations: $(sed -n 's/^applied //p' "$log" | tr '\n' ' ')"

@@ -8,7 +8,7 @@
 #   state/             what ./im remembers: the port, what was rendered, what runs
 
 readonly DAEMONS=(auth chat presence gateway)
-readonly PROGRAMS=(im-auth im-chat im-presence im-gateway im-migrate im-bench imctl)
+readonly PROGRAMS=(im-auth im-chat im-presence im-gateway im-migrate im-check im-bench imctl)
 readonly SERVICES=(postgres "${DAEMONS[@]}")
 readonly DEFAULT_PORT=7400
 # A unix socket's path must be shorter than 108 bytes; the longest name below run/ is PostgreSQL's.

@@ -186,7 +186,7 @@ class AuthTest : public ::testing::Test {
   ServerOptions options() {
     ServerOptions options;
     options.listen = {.address = "unix:" + folder_.File("auth.sock")};
-    options.database_url = database_.url();
+    options.database_url = database_.UrlOf("auth");
     options.passwords.hashing = {.memory_kib = 8, .passes = 1};
     options.clock = clock_.AsClock();
     return options;

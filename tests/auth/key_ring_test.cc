@@ -29,7 +29,7 @@ class KeyRingTest : public ::testing::Test {
 
   im::testing::TestDatabase database_;
   TestClock clock_;
-  pg::Pool pool_{{.url = database_.url(), .connections = 2}};
+  pg::Pool pool_{{.url = database_.UrlOf("auth"), .connections = 2}};
   PgKeys store_{&pool_};
   token::Verifier verifier_{{.clock = clock_.AsClock()}};
   KeyRing ring_{&store_, &verifier_, clock_.AsClock()};

@@ -170,7 +170,7 @@ TEST_F(LoginTest, UnknownNamesAreHashedWithTheParametersThatAccountsHave) {
   AwaitReady(client());
   Registered("dave");
 
-  pg::Pool pool({.url = database_.url(), .connections = 1});
+  pg::Pool pool({.url = database_.UrlOf("auth"), .connections = 1});
   PgLogins store(&pool);
   const auto hasher = *PasswordHasher::Create(dearer.passwords.hashing);
   Nobody nobody(&store, hasher.get());

@@ -19,7 +19,7 @@ class OperatorTest : public AuthTest {
   OperatorTest() {
     std::ofstream file(folder_.File("auth.conf"));
     file << "[server]\nlisten = unix:" << folder_.File("other.sock") << "\n"
-         << "[database]\nurl = \"" << database_.url() << "\"\n"
+         << "[database]\nurl = \"" << database_.UrlOf("auth") << "\"\n"
          << "[passwords]\nmemory_kib = 8\npasses = 1\n";
   }
 

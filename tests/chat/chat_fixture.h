@@ -97,7 +97,7 @@ class ChatFixture {
   int64_t Number(const std::string& sql) { return std::stoll(database.Value(sql)); }
 
   TestDatabase database;
-  pg::Pool pool{{.url = database.url(), .connections = 8}};
+  pg::Pool pool{{.url = database.UrlOf("chat"), .connections = 8}};
   chat::PgMessageStore store{&pool};
 
  private:

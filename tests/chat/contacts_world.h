@@ -87,7 +87,7 @@ class ContactsWorld : public ::testing::Test {
   }
 
   im::testing::TestDatabase database_;
-  pg::Pool pool_{{.url = database_.url(), .connections = 8}};
+  pg::Pool pool_{{.url = database_.UrlOf("chat"), .connections = 8}};
   // Four contacts are enough.
   PgContactStore store_{&pool_, 4};
   FakeDirectory directory_{100};

@@ -369,7 +369,7 @@ TEST_F(HistoryTest, PagesGoByKey) {
   };
   v1::ListEntriesRequest request;
   request.set_conversation_id(group);
-  pg::Pool pool({.url = chat_.database.url(), .connections = 1});
+  pg::Pool pool({.url = chat_.database.UrlOf("chat"), .connections = 1});
   const PgHistoryStore store(&pool);
   // Makes the connection report what it did.
   const auto report = [&] {

@@ -74,13 +74,13 @@ class WriterTest : public ::testing::Test {
   }
 
   im::testing::TestDatabase database_;
-  pg::Pool pool_{{.url = database_.url()}};
+  pg::Pool pool_{{.url = database_.UrlOf("chat")}};
   PgMessageStore store_{&pool_};
   NoLinks handler_;
   bus::LinkServer links_{{.handler = &handler_}};
   Publisher publisher_{&links_};
   Epoch epoch_{[](int64_t) {}};
-  Writer writer_{{.database_url = database_.url()}, &publisher_, &epoch_};
+  Writer writer_{{.database_url = database_.UrlOf("chat")}, &publisher_, &epoch_};
   int64_t direct_ = 0;
   int64_t group_ = 0;
 };

@@ -30,7 +30,7 @@ class WriterInterleavingsTest : public WriterTest {
         std::to_string(conversation));
   }
 
-  Writer other_{{.database_url = database_.url()}, &publisher_, &epoch_};
+  Writer other_{{.database_url = database_.UrlOf("chat")}, &publisher_, &epoch_};
 };
 
 TEST_F(WriterInterleavingsTest, ARetryWhileTheFirstAttemptIsStillCommitting) {

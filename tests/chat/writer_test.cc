@@ -112,7 +112,7 @@ TEST_F(WriterTest, WhoWroteFirstMayBeAnswered) {
 }
 
 TEST_F(WriterTest, TwoWritersThatBothBelieveToOwnAConversation) {
-  Writer other({.database_url = database_.url()}, &publisher_, &epoch_);
+  Writer other({.database_url = database_.UrlOf("chat")}, &publisher_, &epoch_);
   std::vector<Future> futures;
   for (int i = 0; i < 100; ++i) {
     futures.push_back(Send(direct_, kAnn, "a", RandomBytes(16), &writer_));
@@ -130,7 +130,7 @@ TEST_F(WriterTest, TwoWritersThatBothBelieveToOwnAConversation) {
 }
 
 TEST_F(WriterTest, AMemberAddedThroughOneWriterSendsThroughTheOtherAtOnce) {
-  Writer other({.database_url = database_.url()}, &publisher_, &epoch_);
+  Writer other({.database_url = database_.UrlOf("chat")}, &publisher_, &epoch_);
   ASSERT_TRUE(Send(group_, kBob, "warm", RandomBytes(16), &other).get().ok());
   ASSERT_TRUE(Change(kAnn, RandomBytes(16), [](const ConversationState& state, auto&) {
                 return PlanAdd(state, kAnn, {kEve});

@@ -24,8 +24,8 @@ class BenchSeedTest : public ::testing::Test {
   BenchSeedTest() : channel_(*client::Channel::Open({.server = stack_.address()})) {}
 
   Account Seeded(const std::string& name) {
-    const auto accounts =
-        bench::MakeAccounts({stack_.address(), stack_.database().url()}, {{name, "Display"}});
+    const auto accounts = bench::MakeAccounts({stack_.address(), stack_.database().UrlOf("owner")},
+                                              {{name, "Display"}});
     EXPECT_TRUE(accounts.ok()) << accounts.status().ToString();
     return accounts->front();
   }
@@ -97,14 +97,14 @@ TEST_F(BenchSeedTest, TheRefreshTokenWorks) {
 
 TEST_F(BenchSeedTest, ATakenNameSeedsNobody) {
   Seeded("taken");
-  const auto accounts = bench::MakeAccounts({stack_.address(), stack_.database().url()},
+  const auto accounts = bench::MakeAccounts({stack_.address(), stack_.database().UrlOf("owner")},
                                             {{"somebody", ""}, {"taken", ""}});
   EXPECT_EQ(accounts.status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM auth.accounts"), "1");
 }
 
 TEST_F(BenchSeedTest, PairsMeasureAndAreComplete) {
-  const bench::Target target{stack_.address(), stack_.database().url()};
+  const bench::Target target{stack_.address(), stack_.database().UrlOf("owner")};
   const bench::PairsResult result =
       bench::MeasurePairs(target, {.pairs = 3, .window = 4, .seconds = 1});
   EXPECT_TRUE(result.Passed()) << result.sum.failure.ToString();
@@ -118,7 +118,7 @@ TEST_F(BenchSeedTest, PairsMeasureAndAreComplete) {
 }
 
 TEST_F(BenchSeedTest, PairsFailWhenTheirStreamsBreak) {
-  const bench::Target target{stack_.address(), stack_.database().url()};
+  const bench::Target target{stack_.address(), stack_.database().UrlOf("owner")};
   std::thread fault([this] {
     while (stack_.database().Value("SELECT count(*) FROM chat.entries") == "0") {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));

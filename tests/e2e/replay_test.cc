@@ -73,7 +73,7 @@ TEST(ReplayTest, EverythingArrives) {
   Stack stack;
   const Script script = MakeChat(200);
   const ReplayResult result =
-      Replay(script, {stack.address(), stack.database().url()}, {.timeout_seconds = 60});
+      Replay(script, {stack.address(), stack.database().UrlOf("owner")}, {.timeout_seconds = 60});
   ExpectClean(result, 200);
   EXPECT_EQ(result.latency.count(), result.verdict.expected);
   EXPECT_EQ(result.reconnects, 0);
@@ -88,8 +88,8 @@ TEST(ReplayTest, WithoutADatabaseAccountsAreRegistered) {
 TEST(ReplayTest, WhatDoesNotEndInTimeFails) {
   Stack stack;
   stack.Pause("chat");
-  const ReplayResult result =
-      Replay(MakeChat(30), {stack.address(), stack.database().url()}, {.timeout_seconds = 2});
+  const ReplayResult result = Replay(
+      MakeChat(30), {stack.address(), stack.database().UrlOf("owner")}, {.timeout_seconds = 2});
   stack.Resume("chat");
   EXPECT_FALSE(result.Passed());
   EXPECT_FALSE(result.failure.ok());
@@ -102,7 +102,7 @@ class ReplayFaultsTest : public ::testing::Test {
   // the last fault.
   void ReplayWhile(int messages, const std::function<void(const std::string&)>& fault) {
     const Script script = MakeChat(messages);
-    const bench::Target target{stack_.address(), stack_.database().url()};
+    const bench::Target target{stack_.address(), stack_.database().UrlOf("owner")};
     auto replayed = std::async(std::launch::async, [&] {
       return Replay(script, target, {.speed = 60, .timeout_seconds = 400});
     });

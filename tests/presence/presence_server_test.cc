@@ -102,7 +102,7 @@ class PresenceServerTest : public ::testing::Test {
 
   void Start() {
     process_ = std::make_unique<Process>(folder_.Socket("presence"), folder_.Socket("chat"),
-                                         database_.url(), &tokens_);
+                                         database_.UrlOf("presence"), &tokens_);
   }
   void LinkGateway() {
     gateway_.Link();

@@ -221,7 +221,7 @@ class EndedDeviceTest : public AuthorizationTest {
   static void Operate(const std::vector<std::string>& words, const std::string& input = {}) {
     std::vector<std::string> command = {IM_BINARY_DIR "/bin/im-auth", "user"};
     command.insert(command.end(), words.begin(), words.end());
-    command.insert(command.end(), {"--database.url", world_->stack().database().url(),
+    command.insert(command.end(), {"--database.url", world_->stack().database().UrlOf("auth"),
                                    "--passwords.memory_kib=8", "--passwords.passes=1"});
     const Outcome outcome = RunProgram(command, input);
     ASSERT_EQ(outcome.status, 0) << outcome.err;

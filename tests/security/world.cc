@@ -187,7 +187,7 @@ void World::BreakTokens() {
                      {Attacker::kLocked, lou_->tokens().refresh_token()}};
   Must(rex_->Call(&auth::v1::AccountService::Stub::LogOut, auth::v1::LogOutRequest()));
   const Outcome locked = RunProgram({IM_BINARY_DIR "/bin/im-auth", "user", "lock", "lou",
-                                     "--database.url", stack_.database().url()});
+                                     "--database.url", stack_.database().UrlOf("auth")});
   EXPECT_EQ(locked.status, 0) << locked.err;
   AwaitRevoked(*rex_);
   AwaitRevoked(*lou_);

@@ -238,7 +238,7 @@ std::vector<std::string> Stack::Arguments(const std::string& name) const {
     arguments.push_back("--" + key + "=" + value);
   };
   add("server.listen", AddressOf(name));
-  if (service != "gateway") add("database.url", database_.url());
+  if (service != "gateway") add("database.url", database_.UrlOf(service));
   if (service != "auth") add("upstreams.auth", AddressesOf("auth"));
   if (service == "presence" || service == "gateway") add("upstreams.chat", AddressesOf("chat"));
   if (service == "gateway") add("upstreams.presence", AddressesOf("presence"));
