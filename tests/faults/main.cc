@@ -35,8 +35,8 @@ constexpr seconds kRound(60);
 constexpr seconds kProgress(10);
 // A gateway's second catch-up comes a minute after the first.
 constexpr seconds kRestPatience(90);
-// "At once".
-constexpr seconds kFreshPatience(15);
+// "At once", on a machine with much else to do.
+constexpr seconds kAtOnce(15);
 constexpr size_t kShown = 20;
 
 struct Options {
@@ -159,7 +159,9 @@ int Faults::Run() {
            kRestPatience, false);
   }
   Settle("marks", workload->clients(), database_url, kRestPatience, true);
-  Settle("fresh devices", workload->ConnectFresh(), database_url, kFreshPatience, true);
+  Settle("devices that reconnected", workload->Reconnect(), database_url, kAtOnce, true);
+  Settle("fresh devices", workload->ConnectFresh(), database_url, kAtOnce, true);
+  workload->ReadHistories();
   const Recorder::Counts counts = recorder_.counts();
   workload.reset();
 

@@ -168,11 +168,22 @@ std::vector<Client*> Workload::clients() {
   return clients;
 }
 
+std::vector<Client*> Workload::Reconnect() {
+  for (Client* client : clients()) client->Connect(client->Disconnect(), 0);
+  return clients();
+}
+
 std::vector<Client*> Workload::ConnectFresh() {
   std::vector<Client*> fresh;
   for (const auto& person : people_) {
     fresh.push_back(AddClient(*person, absl::StrCat(person->name, "-fresh"), Device::Part::kFresh));
     fresh.back()->Connect({}, fresh.size());
+  }
+  return fresh;
+}
+
+void Workload::ReadHistories() {
+  for (const auto& person : people_) {
     Client* const reader =
         AddClient(*person, absl::StrCat(person->name, "-reader"), Device::Part::kReader);
     chat::v1::ListConversationsRequest request;
@@ -187,7 +198,6 @@ std::vector<Client*> Workload::ConnectFresh() {
       request.set_page_token(page.next_page_token());
     } while (!request.page_token().empty());
   }
-  return fresh;
 }
 
 namespace {

@@ -31,9 +31,12 @@ class Workload {
   // Of the run.
   std::vector<Client*> clients();
 
-  // After everything: a fresh device of each person, connected with nothing, and a reader that has
-  // read every conversation of theirs; returns the fresh ones.
+  // After everything. All devices anew with what they have; returns them.
+  std::vector<Client*> Reconnect();
+  // A fresh device of each person, connected with nothing; returns them.
   std::vector<Client*> ConnectFresh();
+  // Each person reads all of their conversations.
+  void ReadHistories();
 
  private:
   auth::v1::Tokens LogIn(const Person& person);
