@@ -91,14 +91,12 @@ void NotAsSent(const Run& run, Report* report) {
                   run.NameOf(entry->sender), ") was sent by nobody");
       continue;
     }
-    // The same id was tried with another content, too; what is stored must be one that was not
-    // refused.
-    const bool known =
-        std::any_of(sent->second.begin(), sent->second.end(), [&](const Attempt* attempt) {
-          const bool same = attempt->kind == entry->kind &&
-                            (attempt->kind != EntryKind::kMessage || attempt->hash == entry->hash);
-          return same && attempt->hash == sent->second.front()->hash;
-        });
+    // The same id was tried with another content, too, which must be refused.
+    bool known = false;
+    for (const Attempt* attempt : sent->second) {
+      if (attempt->hash != sent->second.front()->hash || attempt->kind != entry->kind) continue;
+      known = known || attempt->kind != EntryKind::kMessage || attempt->hash == entry->hash;
+    }
     if (!known) {
       report->Add(run.NameOf(*sent->second.front()), " is stored as ", entry->seq,
                   " with another content");
@@ -137,9 +135,11 @@ void NotIdempotent(const Run& run, Report* report) {
 
 void Unsettled(const Run& run, Report* report) {
   for (const auto& [key, attempts] : run.attempts) {
-    const bool settled = std::any_of(attempts.begin(), attempts.end(), [&](const Attempt* attempt) {
-      return attempt->outcome != Outcome::kUnknown && attempt->hash == attempts.front()->hash;
-    });
+    bool settled = false;
+    for (const Attempt* attempt : attempts) {
+      settled = settled ||
+                (attempt->outcome != Outcome::kUnknown && attempt->hash == attempts.front()->hash);
+    }
     if (!settled) {
       report->Add(run.NameOf(*attempts.back()), " was never answered, tried ", attempts.size(),
                   " times; the last time: ", attempts.back()->reason);
