@@ -7,11 +7,21 @@
 #
 # Headers are included from the top of the tree: #include "common/base/error.h".
 
+if(IM_SANITIZE MATCHES thread)
+  add_library(im_abseil_mutex OBJECT ${CMAKE_SOURCE_DIR}/tests/sanitizers/abseil_mutex.cc)
+  target_link_libraries(im_abseil_mutex absl::synchronization)
+endif()
+
 function(im_target name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
   target_compile_options(${name} PRIVATE ${IM_WARNINGS})
   target_link_libraries(${name} PUBLIC ${ARG_DEPS} Threads::Threads)
+  get_target_property(type ${name} TYPE)
+  if(TARGET im_abseil_mutex AND type STREQUAL EXECUTABLE)
+    target_sources(${name} PRIVATE $<TARGET_OBJECTS:im_abseil_mutex>)
+    target_link_libraries(${name} PRIVATE absl::synchronization)
+  endif()
 endfunction()
 
 function(im_library name)

@@ -3,13 +3,13 @@
 # In this order. compose needs a Docker engine: it runs only when asked for.
 readonly STAGES=(build unit faults format shell proto tidy setup fuzz) EXTRA_STAGES=(compose)
 # What CI has no time for.
-readonly FULL_STAGES=(asan tsan fuzz)
+readonly FULL_STAGES=(asan tsan fuzz faults)
 
 test_usage() {
   cat <<'TEXT'
 ./im test                every stage below but compose
 ./im test all            that one too
-./im test full           what takes hours: asan, tsan, and fuzz for ten minutes a target
+./im test full           what takes hours: asan, tsan, fuzz for ten minutes a target, faults for an hour
 ./im test STAGE...       some of them
 ./im test --preset dev   with another build than ./im up's: dev, asan, tsan
 
@@ -39,17 +39,19 @@ command_test() {
         case $1 in
           --preset) PRESET=$2 ;;
           --seconds) FUZZ_SECONDS=$2 ;;
+          --minutes) FAULTS_MINUTES=$2 ;;
           *) FAULTS_OPTIONS+=("$1" "$2") ;;
         esac
         shift
         ;;
       all) stages+=("${STAGES[@]}" "${EXTRA_STAGES[@]}") ;;
-      full) stages+=("${FULL_STAGES[@]}") FUZZ_SECONDS=600 ;;
+      full) stages+=("${FULL_STAGES[@]}") FUZZ_SECONDS=600 FAULTS_MINUTES=60 ;;
       *) stages+=("$1") ;;
     esac
     shift
   done
   BUILD=$ROOT/build/$PRESET
+  [ -z "$FAULTS_MINUTES" ] || FAULTS_OPTIONS+=(--minutes "$FAULTS_MINUTES")
   [ ${#stages[@]} -gt 0 ] || stages=("${STAGES[@]}")
   for stage in "${stages[@]}"; do
     [[ " ${STAGES[*]} ${EXTRA_STAGES[*]} ${FULL_STAGES[*]} " == *" $stage "* ]] ||
@@ -91,6 +93,7 @@ command_test() {
 PRESET=release
 
 # --minutes, --seed and --faults of im-faults.
+FAULTS_MINUTES=
 FAULTS_OPTIONS=()
 
 # A stage ends with this status when it cannot run here.
