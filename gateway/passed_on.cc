@@ -1,11 +1,15 @@
 #include "gateway/passed_on.h"
 
+#include <functional>
+#include <string_view>
+
 namespace im::gateway {
 namespace {
 
-// The same for the same users in any order.
+// The same for the same event to the same users in any order.
 uint64_t Fingerprint(const internal::v1::Publication& publication) {
-  uint64_t sum = publication.except_session() * 0xd6e8feb86659fd93u;
+  uint64_t sum = publication.except_session() * 0xd6e8feb86659fd93u +
+                 std::hash<std::string_view>()(publication.event());
   for (const int64_t user_id : publication.user_ids()) {
     uint64_t hash = static_cast<uint64_t>(user_id) + 0x9e3779b97f4a7c15u;
     hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;

@@ -18,7 +18,8 @@ class PassedOn {
 
   // Whether this very publication was remembered before: the entry, for the same users. One for
   // other users is another one, since a large audience may come in several, and not all of them
-  // before a link breaks. Remembers it. Never true for what is no entry.
+  // before a link breaks; so is another entry in the same place, as after a fail-over that lost the
+  // first. Remembers it. Never true for what is no entry.
   bool Remember(const internal::v1::Publication& publication);
 
  private:

@@ -88,7 +88,7 @@ Fault FullDisk(const std::string& name, const std::string& what, bool log) {
               [log](SetUp& set_up, Random*) {
                 set_up.cluster().FillDisk();
                 try {
-                  if (log) set_up.cluster().SwitchLog();
+                  if (log) set_up.cluster().FillLog();
                 } catch (const std::exception&) {
                   // The server ended before it answered.
                 }

@@ -305,6 +305,17 @@ TEST(PassedOnTest, KnowsWhatItSawForTheSameUsers) {
   EXPECT_FALSE(passed.Remember(Of(0, 0, {1, 2})));
 }
 
+// The database was restored, or its standby took over, without what had been there.
+TEST(PassedOnTest, AnotherEntryInTheSamePlaceIsAnother) {
+  PassedOn passed(100);
+  auto publication = Of(5, 1, {1, 2});
+  publication.set_event("what was lost");
+  EXPECT_FALSE(passed.Remember(publication));
+  publication.set_event("what came instead");
+  EXPECT_FALSE(passed.Remember(publication));
+  EXPECT_TRUE(passed.Remember(publication));
+}
+
 TEST(PassedOnTest, ForgetsTheOldest) {
   PassedOn passed(3);
   for (int seq = 1; seq <= 4; ++seq) EXPECT_FALSE(passed.Remember(Of(5, seq, {1})));

@@ -250,7 +250,15 @@ void PrivateCluster::FillDisk() {
 
 void PrivateCluster::FreeDisk() { std::filesystem::remove(nodes_[0].mount + "/ballast"); }
 
-void PrivateCluster::SwitchLog() { Query(nodes_[0], "SELECT pg_switch_wal()"); }
+void PrivateCluster::FillLog() {
+  pqxx::connection connection(nodes_[0].url);
+  pqxx::nontransaction transaction(connection);
+  // Files of the log that are used again have their room already, five of them at most.
+  for (int i = 0; i < 12; ++i) {
+    transaction.exec("SELECT pg_logical_emit_message(false, 'test', 'full')");
+    transaction.exec("SELECT pg_switch_wal()");
+  }
+}
 
 void PrivateCluster::StartStandby() {
   const Node& primary = nodes_[0];

@@ -54,8 +54,9 @@ class PrivateCluster {
   // Only with disk_mb. Takes all room that is left; gives it back.
   void FillDisk();
   void FreeDisk();
-  // The log goes on in its next file, for which there may be no room: then the server ends.
-  void SwitchLog();
+  // The log goes on in files for which there is no room on a full disk: the server ends, and this
+  // throws.
+  void FillLog();
 
   // Only with `standby`. Makes a streaming standby on the same machine; commits wait for it from
   // now on. Returns when it keeps up.
