@@ -66,8 +66,8 @@ class Client : public client::Observer {
 
   // By the session, which tries until it is taken or refused.
   Sending Send(int64_t conversation, const std::string& text);
-  // By one unary call.
-  Outcome SendOnce(const chat::v1::SendMessageRequest& request);
+  // By one unary call. `hasty`: which is given up so soon that its outcome is often unknown.
+  Outcome SendOnce(const chat::v1::SendMessageRequest& request, bool hasty = false);
   // By unary calls until one is answered for good, or the deadline.
   Outcome Settle(const chat::v1::SendMessageRequest& request, Clock::time_point deadline);
 
@@ -85,11 +85,7 @@ class Client : public client::Observer {
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                              Response*),
                                 const Request& request) {
-    const absl::StatusOr<std::string> token = Token();
-    if (!token.ok()) return token.status();
-    auto response = channel_->Call(method, request, *token);
-    if (absl::IsUnauthenticated(response.status())) refused_ = *token;
-    return response;
+    return CallOn(channel_, method, request);
   }
   // Calls until it succeeds or fails for good, or the deadline.
   template <typename Stub, typename Request, typename Response>
@@ -104,6 +100,17 @@ class Client : public client::Observer {
   }
 
  private:
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> CallOn(const std::shared_ptr<client::Channel>& channel,
+                                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                               Response*),
+                                  const Request& request) {
+    const absl::StatusOr<std::string> token = Token();
+    if (!token.ok()) return token.status();
+    auto response = channel->Call(method, request, *token);
+    if (absl::IsUnauthenticated(response.status())) refused_ = *token;
+    return response;
+  }
   // Whether an error leaves open what happened, or says nothing about the request.
   static bool LeavesOpen(const absl::Status& status);
   // Before trying again; false past the deadline.
@@ -129,6 +136,7 @@ class Client : public client::Observer {
   std::shared_ptr<client::MemoryTokens> tokens_;
   std::string refused_;
   std::shared_ptr<client::Channel> channel_;
+  std::shared_ptr<client::Channel> hasty_;
   std::unique_ptr<client::Session> session_;
   // Messages sent so far to each conversation.
   std::map<int64_t, int64_t> sent_;

@@ -158,6 +158,7 @@ int Faults::Run() {
     Settle(absl::StrCat("round ", round, ": devices"), workload->clients(), database_url,
            kRestPatience, false);
   }
+  workload->SettleForgotten();
   Settle("marks", workload->clients(), database_url, kRestPatience, true);
   Settle("devices that reconnected", workload->Reconnect(), database_url, kAtOnce, true);
   Settle("fresh devices", workload->ConnectFresh(), database_url, kAtOnce, true);

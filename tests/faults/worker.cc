@@ -50,14 +50,17 @@ Worker::Worker(Client* client, Person* person, std::map<int64_t, Person*> everyb
   ConnectAgain({});
 }
 
-void Worker::Run(Clock::time_point until, milliseconds patience) {
+void Worker::Run(uint64_t round, Clock::time_point until, milliseconds patience) {
+  round_ = round;
+  begun_ = Clock::now();
   until_ = until;
   give_up_ = until + patience;
+  SettleForgotten(give_up_);
   while (Clock::now() < until_) {
     Think();
     if (client_->IsOver()) {
       ConnectAgain(client_->Disconnect());
-    } else if (open_.empty()) {
+    } else if (open_.empty() && !IsQuiet(person_->id, 0.5, 1.2)) {
       Step();
     }
     SettleOpen();
@@ -74,11 +77,11 @@ void Worker::Step() {
     void (Worker::*step)();
   };
   static constexpr Choice kChoices[] = {
-      {640, &Worker::SendOne},      {40, &Worker::SendSeveral},   {50, &Worker::SendDoubled},
-      {40, &Worker::RepeatOld},     {8, &Worker::ReuseRequestId}, {90, &Worker::MarkRead},
-      {40, &Worker::ReadAndAsk},    {18, &Worker::LeaveOrReturn}, {25, &Worker::AddSomebody},
-      {6, &Worker::RemoveSomebody}, {3, &Worker::CreateGroup},    {20, &Worker::BlockOrUnblock},
-      {4, &Worker::ChangeSettings}, {25, &Worker::Reconnect},
+      {600, &Worker::SendOne},       {60, &Worker::SendAndForget}, {40, &Worker::SendSeveral},
+      {50, &Worker::SendDoubled},    {40, &Worker::RepeatOld},     {8, &Worker::ReuseRequestId},
+      {90, &Worker::MarkRead},       {40, &Worker::ReadAndAsk},    {18, &Worker::LeaveOrReturn},
+      {25, &Worker::AddSomebody},    {6, &Worker::RemoveSomebody}, {3, &Worker::CreateGroup},
+      {20, &Worker::BlockOrUnblock}, {4, &Worker::ChangeSettings}, {25, &Worker::Reconnect},
   };
   static const size_t kAll = [] {
     size_t sum = 0;
@@ -92,9 +95,20 @@ void Worker::Step() {
   }
 }
 
+bool Worker::IsQuiet(int64_t id, double from, double to) const {
+  const double passed = std::chrono::duration<double>(Clock::now() - begun_).count();
+  const double all = std::chrono::duration<double>(until_ - begun_).count();
+  // The same for all workers.
+  std::mt19937_64 random(round_ * 1'000'003 + static_cast<uint64_t>(id));
+  const double share = static_cast<double>(random() % 1'000) / 1'000;
+  return passed > all * (from + share * (to - from));
+}
+
 int64_t Worker::AnyGroup() {
   MutexLock lock(&person_->mu);
-  return person_->groups.empty() ? 0 : person_->groups[Below(person_->groups.size())];
+  if (person_->groups.empty()) return 0;
+  const int64_t group = person_->groups[Below(person_->groups.size())];
+  return IsQuiet(group, 0.3, 1.1) ? 0 : group;
 }
 
 int64_t Worker::AnyConversation() {
@@ -102,7 +116,7 @@ int64_t Worker::AnyConversation() {
   if (group != 0) return group;
   auto direct = person_->directs.begin();
   std::advance(direct, Below(person_->directs.size()));
-  return direct->second;
+  return IsQuiet(direct->second, 0.3, 1.1) ? 0 : direct->second;
 }
 
 std::string Worker::Text() {
@@ -132,17 +146,41 @@ void Worker::SettleOpen() {
   }
 }
 
-void Worker::SendOne() { Await(client_->Send(AnyConversation(), Text())); }
+void Worker::SettleForgotten(Clock::time_point deadline) {
+  while (!forgotten_.empty()) {
+    if (client_->Settle(forgotten_.front(), deadline) == Outcome::kUnknown) return;
+    forgotten_.pop_front();
+  }
+}
+
+void Worker::SendOne() {
+  const int64_t conversation = AnyConversation();
+  if (conversation != 0) Await(client_->Send(conversation, Text()));
+}
+
+void Worker::SendAndForget() {
+  chat::v1::SendMessageRequest request;
+  request.set_conversation_id(AnyConversation());
+  request.set_request_id(RandomBytes(16));
+  request.mutable_content()->mutable_text()->set_body(Text());
+  if (request.conversation_id() == 0) return;
+  if (client_->SendOnce(request, /*hasty=*/true) == Outcome::kUnknown) {
+    forgotten_.push_back(std::move(request));
+  }
+}
 
 void Worker::SendSeveral() {
   const int64_t conversation = AnyConversation();
+  if (conversation == 0) return;
   std::vector<Sending> sent;
   for (size_t i = 0; i < 2 + Below(4); ++i) sent.push_back(client_->Send(conversation, Text()));
   for (const Sending& sending : sent) Await(sending);
 }
 
 void Worker::SendDoubled() {
-  const Sending sending = client_->Send(AnyConversation(), Text());
+  const int64_t conversation = AnyConversation();
+  if (conversation == 0) return;
+  const Sending sending = client_->Send(conversation, Text());
   client_->SendOnce(sending.request);
   Await(sending);
 }
@@ -160,11 +198,13 @@ void Worker::ReuseRequestId() {
 
 void Worker::MarkRead() {
   // Past the last one: all.
-  client_->session().MarkRead(AnyConversation(), INT64_MAX);
+  const int64_t conversation = AnyConversation();
+  if (conversation != 0) client_->session().MarkRead(conversation, INT64_MAX);
 }
 
 void Worker::ReadAndAsk() {
-  client_->Read(AnyConversation(), 1 + static_cast<int64_t>(Below(500)));
+  const int64_t conversation = AnyConversation();
+  if (conversation != 0) client_->Read(conversation, 1 + static_cast<int64_t>(Below(500)));
 }
 
 void Worker::ChangeMembers(EntryKind kind, int64_t group,

@@ -35,8 +35,10 @@ class Worker {
   Worker(Client* client, Person* person, std::map<int64_t, Person*> everybody, bool first,
          uint64_t seed);
 
-  // Until then, and until nothing is open any more, but at most for `patience` longer.
-  void Run(Clock::time_point until, std::chrono::milliseconds patience);
+  // A round until then, and until nothing is open any more, but at most for `patience` longer.
+  void Run(uint64_t round, Clock::time_point until, std::chrono::milliseconds patience);
+  // Tries again what was forgotten in the round before.
+  void SettleForgotten(Clock::time_point deadline);
   Client* client() { return client_; }
 
  private:
@@ -47,6 +49,9 @@ class Worker {
   void SendSeveral();
   // Sends, and the same again while the first is under way.
   void SendDoubled();
+  // Sends, and does not care what became of it until the round is over: nobody's repetition makes
+  // good what a service forgets.
+  void SendAndForget();
   void RepeatOld();
   // Another message with a known request id, which must be refused.
   void ReuseRequestId();
@@ -70,6 +75,10 @@ class Worker {
   void ChangeMembers(EntryKind kind, int64_t group,
                      const std::function<absl::StatusOr<Place>(const std::string&)>& call,
                      bool* done = nullptr);
+  // Whether somebody or a conversation is quiet by now: most become so at some time of the round,
+  // so that what goes wrong then is not made good by something later.
+  bool IsQuiet(int64_t id, double from, double to) const;
+  // 0: all are quiet.
   int64_t AnyConversation();
   int64_t AnyGroup();
   int64_t AnyOther() { return person_->others[Below(person_->others.size())]; }
@@ -83,6 +92,8 @@ class Worker {
   const bool first_;
   std::mt19937_64 random_;
 
+  uint64_t round_ = 0;
+  Clock::time_point begun_;
   Clock::time_point until_;
   Clock::time_point give_up_;
   size_t door_;
@@ -91,6 +102,7 @@ class Worker {
   std::deque<chat::v1::SendMessageRequest> done_;
   // Unknown, in the order sent.
   std::deque<chat::v1::SendMessageRequest> open_;
+  std::deque<chat::v1::SendMessageRequest> forgotten_;
   client::Snapshot old_;
   std::set<int64_t> blocked_;
 };

@@ -37,7 +37,7 @@ T Must(absl::StatusOr<T> result) {
 }  // namespace
 
 Workload::Workload(Recorder* recorder, std::vector<std::string> doors, uint64_t seed)
-    : recorder_(recorder), doors_(std::move(doors)) {
+    : recorder_(recorder), doors_(std::move(doors)), seed_(seed) {
   channel_ = *client::Channel::Open({.server = doors_.front()});
   for (size_t i = 0; i < kPeople; ++i) Register(absl::StrCat("person", i + 1));
   for (const auto& person : people_) {
@@ -155,11 +155,16 @@ void Workload::MakeGroup(size_t founder, const std::vector<size_t>& others, bool
 }
 
 void Workload::Run(Clock::time_point until) {
+  const uint64_t round = seed_ * 1'000 + ++rounds_;
   std::vector<std::thread> threads;
   for (const auto& worker : workers_) {
-    threads.emplace_back([&worker, until] { worker->Run(until, kSettle); });
+    threads.emplace_back([&worker, round, until] { worker->Run(round, until, kSettle); });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+void Workload::SettleForgotten() {
+  for (const auto& worker : workers_) worker->SettleForgotten(Clock::now() + kSettle);
 }
 
 std::vector<Client*> Workload::clients() {

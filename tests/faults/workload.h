@@ -25,8 +25,10 @@ class Workload {
   Workload(const Workload&) = delete;
   Workload& operator=(const Workload&) = delete;
 
-  // Works until then, and returns when every device has settled what it left open, or gave up.
+  // Works until then, and returns when every device has settled what it left open, or gave up. What
+  // was forgotten on purpose stays open until the next round, or SettleForgotten.
   void Run(Clock::time_point until);
+  void SettleForgotten();
 
   // Of the run.
   std::vector<Client*> clients();
@@ -49,6 +51,8 @@ class Workload {
 
   Recorder* const recorder_;
   const std::vector<std::string> doors_;
+  const uint64_t seed_;
+  uint64_t rounds_ = 0;
   client::TimerThread timers_;
   std::shared_ptr<client::Channel> channel_;
   std::vector<std::unique_ptr<Person>> people_;
