@@ -21,7 +21,7 @@ format    clang-format changes nothing
 shell     shellcheck
 proto     buf lint, and buf breaking against the last release
 tidy      clang-tidy and clang's thread-safety analysis, on what changed since they last passed
-setup     ./im itself: up, up again, kill, restart, down; the example in Python against it
+setup     ./im itself: up, up again, kill, restart, down; the example in Python against it; backup and restore
 fuzz      libFuzzer with ASan and UBSan on what strangers send; --seconds N a target (60)
 compose   deploy/docker-compose.yml: up, chat, kill, down
 asan      all tests of ctest, and the programs they start, with ASan and UBSan
@@ -133,6 +133,6 @@ stage_faults() {
   "$BUILD/bin/im-faults" "${FAULTS_OPTIONS[@]}" 2>&1 | tee "$BUILD/faults.log"
 }
 
-stage_setup() { "$ROOT/tests/setup/run.sh"; }
+stage_setup() { "$ROOT/tests/setup/run.sh" && "$ROOT/tests/setup/backup.sh"; }
 
 stage_compose() { "$ROOT/tests/compose/run.sh"; }
