@@ -76,7 +76,13 @@ Inbox::Conversation& Inbox::At(int64_t conversation_id) {
 
 bool Inbox::Listed(const chat::v1::Conversation& listed) {
   Conversation& conversation = At(listed.conversation_id());
-  if (conversation.have > 0) return false;
+  if (conversation.have > 0) {
+    // Repeats of what an instance caught up, from the first entry on, came before the list. They
+    // may end before it does: what follows them was published before this session was there.
+    conversation.overflow = std::max(conversation.overflow, listed.last_seq());
+    Settle(listed.conversation_id(), conversation);
+    return false;
+  }
   Learn(listed);
   conversation.have = listed.last_seq();
   Settle(listed.conversation_id(), conversation);

@@ -48,8 +48,8 @@ class Inbox {
 
   // While listing, entries of conversations that are not known wait for Listed of them.
   void BeginListing() { listing_ = true; }
-  // A conversation of the list: counts as had up to its last entry, unless it is known already.
-  // Returns whether it was new.
+  // A conversation of the list: counts as had up to its last entry, unless some of it is had
+  // already; then what follows, up to the last one, is loaded. Returns whether it was new.
   bool Listed(const chat::v1::Conversation& conversation);
   void EndListing();
 

@@ -77,8 +77,9 @@ void Session::Core::ListPage(const std::string& page_token) {
       &ConversationService::Stub::async::ListConversations, request,
       [this](const chat::v1::ListConversationsResponse& page) {
         for (const auto& conversation : page.conversations()) {
-          if (inbox_.HaveSeq(conversation.conversation_id()) > 0) continue;
-          observer_->OnConversation(conversation, true);
+          if (inbox_.HaveSeq(conversation.conversation_id()) == 0) {
+            observer_->OnConversation(conversation, true);
+          }
           inbox_.Listed(conversation);
         }
         if (!page.next_page_token().empty()) return ListPage(page.next_page_token());

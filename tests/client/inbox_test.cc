@@ -173,6 +173,23 @@ TEST_F(InboxTest, WhatIsListedCountsAsHad) {
   EXPECT_FALSE(inbox_.Listed(Group({{1, 1}}, 13)));
 }
 
+// Entries of before came live, for an instance caught up, but not all of them.
+TEST_F(InboxTest, WhatIsListedBeyondWhatCameLiveIsLoaded) {
+  inbox_.BeginListing();
+  Get({1, 2});
+  EXPECT_FALSE(inbox_.Listed(Group({{1, 1}}, 4)));
+  inbox_.EndListing();
+  EXPECT_THAT(asked_, ElementsAre("soon 5"));
+  inbox_.LoadNow(5);
+  EXPECT_THAT(asked_, ElementsAre("soon 5", "load 5 2-4"));
+  Page({Message(3), Message(4)});
+  inbox_.LoadDone(5, 4);
+  EXPECT_THAT(applied_, ElementsAre(1, 2, 3, 4));
+  Get({5});
+  EXPECT_THAT(applied_, ElementsAre(1, 2, 3, 4, 5));
+  EXPECT_EQ(asked_.size(), 2u);
+}
+
 TEST_F(InboxTest, OpenHistoryFromTheStartDoesNotMakeAStay) {
   inbox_.Learn(Group({{1, 3}}, 3));
   chat::v1::Entry created = Message(1);
