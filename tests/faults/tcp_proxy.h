@@ -23,8 +23,9 @@ struct Weather {
   size_t cut_within_bytes = 0;
 };
 
-// One thread of its own; counts() may be called from any thread, the rest from one. Listens on loopback; the destructor cuts everything. As an
-// operator's balancer does, it connects to the first of `targets` that takes the connection.
+// One thread of its own; counts() may be called from any thread, the rest from one. Listens on
+// loopback; the destructor cuts everything. As an operator's balancer does, it connects to the
+// first of `targets` that takes the connection.
 class TcpProxy {
  public:
   // `targets`: "HOST:PORT", numeric. `seed` decides where connections are cut.
