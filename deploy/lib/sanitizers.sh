@@ -12,7 +12,7 @@ fuzz_one() {
     -print_final_stats=1 -artifact_prefix="$dir/crashes/$target-" "$found" "$ROOT/tests/fuzz/corpus/$target" \
     >"$log" 2>&1 </dev/null || status=$?
   if [ "$status" -eq 0 ]; then
-    note "$target" "$(awk '/^stat::number_of_executed_units/ {runs = $2} / DONE / {for (i = 1; i < NF; ++i)
+    note "$target" "$(awk '/^stat::number_of_executed_units/ {runs = $2} /DONE +cov:/ {for (i = 1; i < NF; ++i)
       if ($i == "cov:") cov = $(i + 1)} END {printf "%d runs, coverage %d", runs, cov}' "$log")"
     return
   fi
