@@ -98,3 +98,39 @@ compose up -d >"$work/up.log" 2>&1 </dev/null || { tail -n 40 "$work/up.log"; ex
 until_healthy postgres auth chat presence gateway
 expect "Yes." "$(imctl history bob)"
 passed "stopped and up again with the same data"
+
+# Each service shows its own password, and its role reads its own schema.
+for name in auth chat presence; do
+  expect "$name" "$(compose exec -T $name find /passwords -name pgpass -printf '%h')"
+  [ "$(compose exec -T $name find /passwords -name pgpass | wc -l)" = 1 ]
+done
+[ "$(compose exec -T gateway find /passwords -type f | wc -l)" = 0 ]
+superuser() { compose exec -T postgres psql -qAtX -U im -v ON_ERROR_STOP=1 "$@"; }
+[ "$(superuser im -c "SELECT count(DISTINCT usename) FROM pg_stat_activity WHERE usename IN
+  ('im_auth', 'im_chat', 'im_presence')")" = 3 ]
+[ "$(superuser im -c "SELECT has_table_privilege('im_chat', 'auth.accounts', 'SELECT')")" = f ]
+passed "a role and a password per service"
+
+# As docs/operations.md says.
+owner() { compose run --rm --no-deps -e IM_DATABASE_URL="$1" migrate "${@:2}" 2>>"$work/restore.log"; }
+compose exec -T postgres pg_dump -U im -Fc -Z1 im >"$work/im.dump"
+imctl send bob "After the backup."
+compose exec -T postgres createdb -U im im_restoring
+superuser im_restoring <deploy/postgresql/roles.sql
+compose exec -T postgres pg_restore -U im --role=im_owner --no-owner --no-privileges --exit-on-error \
+  -d im_restoring <"$work/im.dump"
+url='postgresql://im_owner@postgres/im_restoring?passfile=/passwords/owner/pgpass'
+expect "nothing to do" "$(owner "$url" im-migrate --restored)"
+expect "everything is as it should be" "$(owner "$url" im-check)"
+compose stop gateway presence chat auth >>"$work/restore.log" 2>&1
+superuser postgres -c 'BEGIN; ALTER DATABASE im RENAME TO im_replaced; ALTER DATABASE im_restoring RENAME TO im; COMMIT'
+compose up -d >>"$work/restore.log" 2>&1 </dev/null
+until_healthy postgres auth chat presence gateway
+compose exec -T postgres dropdb -U im im_replaced
+history=$(imctl history bob)
+expect "Yes." "$history"
+if grep -q "After the backup." <<<"$history"; then echo "the restore brought back too much"; exit 1; fi
+imctl send bob "In the new time."
+expect "In the new time." "$(imctl --profile bob history ann)"
+expect "everything is as it should be" "$(owner "${url/im_restoring/im}" im-check)"
+passed "a backup and its restore"
