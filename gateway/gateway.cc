@@ -34,7 +34,9 @@ constexpr uint64_t kSweepTicks = 1200;
 
 prometheus::Gauge& QueuedGauge() {
   static auto& gauge =
-      GaugeFamily("im_gateway_queued_bytes", "Bytes that wait to be written to clients.").Add({});
+      GaugeFamily("im_gateway_queued_bytes",
+                  "Bytes that wait to be written to clients, or of their calls for an instance.")
+          .Add({});
   return gauge;
 }
 

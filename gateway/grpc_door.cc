@@ -1,5 +1,6 @@
 #include "gateway/grpc_door.h"
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <utility>
 
 #include "common/base/error.h"
+#include "common/base/metrics.h"
 #include "common/base/mutex.h"
 #include "common/base/random.h"
 #include "common/rpc/bytes.h"
@@ -37,6 +39,16 @@ CallInfo InfoOf(const grpc::GenericCallbackServerContext& context) {
   call.deadline = context.deadline();
   return call;
 }
+
+prometheus::Counter& NotTakenCounter() {
+  static auto& counter = CounterFamily("im_gateway_responses_not_taken_total",
+                                       "Unary calls cut since their client did not read.")
+                             .Add({});
+  return counter;
+}
+
+// A client's transport takes as much without being asked.
+constexpr size_t kAlwaysTaken = 32 << 10;
 
 // A stream. Lives until both gRPC (OnDone) and the session have let go of it.
 class StreamCall : public grpc::ServerGenericBidiReactor,
@@ -106,8 +118,12 @@ class StreamCall : public grpc::ServerGenericBidiReactor,
 class UnaryCall : public grpc::ServerGenericBidiReactor,
                   public std::enable_shared_from_this<UnaryCall> {
  public:
-  UnaryCall(Front* front, grpc::GenericCallbackServerContext* context)
-      : front_(front), call_(InfoOf(*context)) {}
+  UnaryCall(Front* front, std::chrono::milliseconds response_patience,
+            grpc::GenericCallbackServerContext* context)
+      : front_(front),
+        response_patience_(response_patience),
+        context_(context),
+        call_(InfoOf(*context)) {}
 
   void Begin() {
     self_ = shared_from_this();
@@ -140,9 +156,25 @@ class UnaryCall : public grpc::ServerGenericBidiReactor,
     }
     if (ongoing != nullptr) ongoing->Cancel();
   }
-  void OnDone() override { const std::shared_ptr<UnaryCall> self = std::move(self_); }
+  void OnDone() override {
+    // Last: may destroy this.
+    const std::shared_ptr<UnaryCall> self = std::move(self_);
+    {
+      MutexLock lock(&mu_);
+      done_ = true;
+    }
+    patience_.Cancel();
+  }
 
  private:
+  // The client does not read.
+  void Cut() {
+    MutexLock lock(&mu_);
+    if (done_) return;
+    context_->TryCancel();
+    NotTakenCounter().Increment();
+  }
+
   void Answer(const grpc::Status& status, const grpc::ByteBuffer& response) {
     {
       MutexLock lock(&mu_);
@@ -154,17 +186,28 @@ class UnaryCall : public grpc::ServerGenericBidiReactor,
     response_ = response;
     // A message without fields has no bytes, and no slices to write.
     if (!response_.Valid()) response_ = rpc::ToByteBuffer("");
+    if (response_.Length() > kAlwaysTaken) {
+      patience_.Set(std::chrono::system_clock::now() + response_patience_,
+                    [self = shared_from_this()](bool over) {
+                      if (over) self->Cut();
+                    });
+    }
     StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
   }
 
   Front* const front_;
+  const std::chrono::milliseconds response_patience_;
+  // gRPC's, until OnDone.
+  grpc::GenericCallbackServerContext* const context_;
   const CallInfo call_;
+  grpc::Alarm patience_;
   std::shared_ptr<UnaryCall> self_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;
   Mutex mu_;
   bool cancelled_ IM_GUARDED_BY(mu_) = false;
   bool answered_ IM_GUARDED_BY(mu_) = false;
+  bool done_ IM_GUARDED_BY(mu_) = false;
   std::shared_ptr<OngoingCall> ongoing_ IM_GUARDED_BY(mu_);
 };
 
@@ -174,7 +217,7 @@ grpc::ServerGenericBidiReactor* GrpcDoor::CreateReactor(
     grpc::GenericCallbackServerContext* context) {
   const Front::Kind kind = front_->KindOf(context->method());
   if (kind == Front::Kind::kUnary) {
-    auto call = std::make_shared<UnaryCall>(front_, context);
+    auto call = std::make_shared<UnaryCall>(front_, response_patience_, context);
     call->Begin();
     return call.get();
   }

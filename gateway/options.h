@@ -29,8 +29,12 @@ struct SessionOptions {
   milliseconds linger{5'000};
   // Events that wait for a slow client; what is more is dropped and mended from the log.
   size_t queue_bytes = 256 << 10;
-  // Calls and answers of one session that are under way; more are not read from its stream.
+  // Calls and answers of one session that are under way; more are not read from its stream. Nor is
+  // there more while calls of more than queue_bytes wait for an instance.
   size_t calls_in_flight = 256;
+  // Bytes that wait for an instance, beyond which calls to it are refused as OVERLOADED. What may
+  // wait in all is far more, or a flood of calls would cut the link.
+  size_t link_backlog = 4 << 20;
   // The largest frame and unary request. Below the 1 MB that a message between our processes may
   // have, so that no client can break a link.
   size_t max_frame_bytes = 512 << 10;

@@ -24,6 +24,7 @@ constexpr std::chrono::seconds kDefaultDeadline{30};
 constexpr std::chrono::seconds kMaxDeadline{120};
 // Calls that are passed on at the same time: more than the services take, less than hurts here.
 constexpr int kMaxUnderWay = 20'000;
+constexpr size_t kMaxUnderWayBytes = 128 << 20;
 
 prometheus::Family<prometheus::Counter>& CallsFamily() {
   static auto& family = CounterFamily("im_gateway_calls_total", "Unary calls passed on.");
@@ -79,6 +80,7 @@ class Route::Forwarded : public OngoingCall, public std::enable_shared_from_this
         key_(key),
         until_(steady_clock::now() + route->wait_),
         request_(request),
+        bytes_(request.Length()),
         done_(std::move(done)) {
     const auto now = system_clock::now();
     const auto deadline = call.deadline == system_clock::time_point::max()
@@ -106,6 +108,7 @@ class Route::Forwarded : public OngoingCall, public std::enable_shared_from_this
     done(WithReason(status), response_);
     MutexLock lock(&route_->mu_);
     --route_->under_way_;
+    route_->under_way_bytes_ -= bytes_;
     route_->changed_.NotifyAll();
   }
 
@@ -129,6 +132,7 @@ class Route::Forwarded : public OngoingCall, public std::enable_shared_from_this
   const steady_clock::time_point until_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;
+  const size_t bytes_;
   grpc::ByteBuffer response_;
   Front::Done done_;
 };
@@ -191,7 +195,8 @@ std::shared_ptr<OngoingCall> Route::Start(const CallInfo& call, int64_t user_id,
   bool full = false;
   {
     MutexLock lock(&mu_);
-    full = ++under_way_ > kMaxUnderWay;
+    under_way_bytes_ += forwarded->bytes_;
+    full = ++under_way_ > kMaxUnderWay || under_way_bytes_ > kMaxUnderWayBytes;
   }
   if (full) {
     forwarded->Finish(

@@ -64,6 +64,7 @@ class Route {
   Mutex mu_;
   CondVar changed_;
   int under_way_ IM_GUARDED_BY(mu_) = 0;
+  size_t under_way_bytes_ IM_GUARDED_BY(mu_) = 0;  // of their requests
   // Calls for which no instance was connected.
   std::list<std::shared_ptr<Forwarded>> waiting_ IM_GUARDED_BY(mu_);
 };

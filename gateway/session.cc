@@ -256,7 +256,7 @@ bool Session::done() const {
 
 size_t Session::queued_bytes() const {
   MutexLock lock(&mu_);
-  return outbox_.bytes() + held_.bytes();
+  return outbox_.bytes() + held_.bytes() + waiting_bytes_;
 }
 
 std::chrono::system_clock::time_point Session::expires_at() const {
@@ -314,8 +314,10 @@ void Session::TickLive(Time now) {
   while (!waiting_.empty() && now >= waiting_.front().until) {
     AnswerFailure(waiting_.front().call_id,
                   Error(Reason::SERVICE_UNAVAILABLE, {}, {.retry_after = milliseconds(1'000)}));
+    waiting_bytes_ -= waiting_.front().body.size();
     waiting_.pop_front();
   }
+  TryResume();
   if (resync_at_ && now >= *resync_at_) {
     resync_at_.reset();
     Resync("resume_failed");

@@ -101,7 +101,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   // Call about four times a second.
   void Tick(Time now);
   bool done() const;
-  // Bytes that wait to be written.
+  // Bytes that wait to be written, or to be sent to an instance.
   size_t queued_bytes() const;
 
  private:
@@ -208,6 +208,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   uint64_t touched_ IM_GUARDED_BY(mu_) = 0;       // links to flush, one bit each
   bool leaving_ IM_GUARDED_BY(mu_) = false;
   std::deque<Call> waiting_ IM_GUARDED_BY(mu_);
+  size_t waiting_bytes_ IM_GUARDED_BY(mu_) = 0;  // of their bodies
   std::vector<Pending> pending_ IM_GUARDED_BY(mu_);
   std::optional<Resume> resume_ IM_GUARDED_BY(mu_);
   std::optional<std::string> next_have_ IM_GUARDED_BY(mu_);

@@ -124,7 +124,10 @@ void Session::OnCall(const ClientFrame& frame, Time now) {
   };
   // None overtakes those that wait.
   const bool queue = std::any_of(waiting_.begin(), waiting_.end(), same_service);
-  if (queue || !TrySend(&call)) waiting_.push_back(std::move(call));
+  if (queue || !TrySend(&call)) {
+    waiting_bytes_ += call.body.size();
+    waiting_.push_back(std::move(call));
+  }
 }
 
 Link* Session::PickOpened(Link::Service service, uint64_t key) const {
@@ -146,6 +149,11 @@ bool Session::TrySend(Call* call) {
   }
   Link* const link = PickOpened(service, key);
   if (link == nullptr) return false;
+  // An instance that does not keep up has enough to read for a while.
+  if (link->backlog() > context_->options.link_backlog) {
+    AnswerFailure(call->call_id, Error(Reason::OVERLOADED, {}, {.retry_after = milliseconds(500)}));
+    return true;
+  }
   const uint64_t generation = PlaceOf(*link).generation;
   pb::GatewayItem item;
   auto* session_call = item.mutable_call();
@@ -163,11 +171,13 @@ bool Session::TrySend(Call* call) {
 
 void Session::SendWaiting() {
   std::deque<Call> still;
+  waiting_bytes_ = 0;
   bool blocked[2] = {false, false};
   for (Call& call : waiting_) {
     bool& is_blocked = blocked[static_cast<int>(ServiceOf(call.number))];
     if (!is_blocked && TrySend(&call)) continue;
     is_blocked = true;
+    waiting_bytes_ += call.body.size();
     still.push_back(std::move(call));
   }
   waiting_ = std::move(still);

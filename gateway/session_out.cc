@@ -122,6 +122,7 @@ void Session::Leave(bool returning) {
   leaving_ = true;
   held_.Clear();
   waiting_.clear();
+  waiting_bytes_ = 0;
   pending_.clear();
   resume_.reset();
   next_have_.reset();
@@ -149,13 +150,8 @@ void Session::OnRoom() {
 bool Session::Full() const {
   if (phase_ == Phase::kWaiting || phase_ == Phase::kJoining) return true;
   const SessionOptions& options = context_->options;
-  if (pending_.size() + waiting_.size() + outbox_.answers() >= options.calls_in_flight) return true;
-  // A service that is slow slows its callers down, rather than piling up here.
-  constexpr size_t kCongested = 16 << 20;
-  for (const auto& link : context_->hub->links().all()) {
-    if (link->backlog() > kCongested) return true;
-  }
-  return false;
+  return pending_.size() + waiting_.size() + outbox_.answers() >= options.calls_in_flight ||
+         waiting_bytes_ >= options.queue_bytes;
 }
 
 void Session::Settle() {

@@ -30,7 +30,8 @@ void Session::AskResume(std::string have) {
 void Session::TryResume() {
   if (resume_ || !next_have_ || phase_ != Phase::kLive) return;
   Link* const link = PickOpened(Link::Service::kChat, static_cast<uint64_t>(user_id_));
-  if (link == nullptr) return;
+  // As for calls; Tick tries again.
+  if (link == nullptr || link->backlog() > context_->options.link_backlog) return;
   const uint64_t generation = PlaceOf(*link).generation;
   pb::GatewayItem item;
   auto* call = item.mutable_call();

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/admission.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
@@ -21,6 +22,8 @@ struct Router::Method {
   Access access = Access::kUser;
   Blocking blocking;
   Workers* workers = nullptr;
+  // Shared by the methods with the same workers.
+  std::shared_ptr<Admission> admission;
   std::function<void(const Caller&, std::string, Answer)> raw;
   prometheus::Histogram* seconds = nullptr;
 };
@@ -35,6 +38,11 @@ auto& FailuresFamily() {
   static auto& family = CounterFamily("im_rpc_failures_total", "Unary calls that failed.");
   return family;
 }
+
+// Nobody waits longer than this for a worker; who would have to is told so at once.
+constexpr std::chrono::milliseconds kLongestWait{2000};
+// What has waited this long nevertheless is not begun.
+constexpr std::chrono::milliseconds kStale{5000};
 
 [[noreturn]] void Die(const std::string& what) {
   std::fprintf(stderr, "%s\n", what.c_str());
@@ -94,13 +102,27 @@ class UnaryCall : public grpc::ServerGenericBidiReactor {
         Answer(std::move(answer));
       });
     }
-    const bool queued = method_->workers->TrySubmit([this, bytes = std::move(bytes)] {
+    const size_t size = bytes.size();
+    const absl::Status overloaded =
+        Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(1000)});
+    if (!method_->admission->Enter(size)) return Answer(overloaded);
+    const bool queued = method_->workers->TrySubmit([this, size, bytes = std::move(bytes)] {
+      method_->admission->Leave(size);
       LogContext log_context(caller_.request_id);
       if (cancelled_.load()) return Answer(Error(Reason::CANCELLED));
+      // Too many were let in before it was known how long each takes.
+      if (std::chrono::steady_clock::now() - started_ > kStale) {
+        return Answer(Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)}));
+      }
+      // Its client may not have had time to cancel.
+      if (caller_.deadline < std::chrono::system_clock::now()) {
+        return Answer(Error(Reason::DEADLINE_EXCEEDED));
+      }
       Answer(method_->blocking(caller_, bytes));
     });
     if (!queued) {
-      Answer(Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(1000)}));
+      method_->admission->Leave(size);
+      Answer(overloaded);
     }
   }
 
@@ -181,6 +203,10 @@ void Router::AddBlocking(const std::string& method, Access access, Workers* work
   entry->access = access;
   entry->blocking = std::move(handler);
   entry->workers = workers;
+  for (const auto& [path, other] : methods_) {
+    if (other->workers == workers) entry->admission = other->admission;
+  }
+  if (entry->admission == nullptr) entry->admission = std::make_shared<Admission>(kLongestWait);
   entry->seconds = &SecondsFamily().Add({{"method", method}}, LatencyBuckets());
   methods_["/" + method] = std::move(entry);
 }

@@ -60,13 +60,16 @@ void ChatLinkHandler::OnCall(const std::shared_ptr<Link>& link, const Session& s
             return AcknowledgeDelivery(parts_.watermarks, user, acknowledge);
           }));
     case Frame::kMarkReadFieldNumber: {
-      const bool queued =
-          parts_.workers->TrySubmit([watermarks = parts_.watermarks, user, request, answer] {
-            answer(Handle<v1::MarkReadRequest, v1::MarkReadResponse>(
-                request,
-                [&](const v1::MarkReadRequest& mark) { return MarkRead(watermarks, user, mark); }));
-          });
+      const bool let_in = admission_.Enter(request.size());
+      const bool queued = let_in && parts_.workers->TrySubmit([this, watermarks = parts_.watermarks,
+                                                               user, request, answer] {
+        admission_.Leave(request.size());
+        answer(Handle<v1::MarkReadRequest, v1::MarkReadResponse>(
+            request,
+            [&](const v1::MarkReadRequest& mark) { return MarkRead(watermarks, user, mark); }));
+      });
       if (!queued) {
+        if (let_in) admission_.Leave(request.size());
         answer(Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(1000)}));
       }
       return;

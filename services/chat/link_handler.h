@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "common/base/admission.h"
 #include "common/base/workers.h"
 #include "common/bus/link_server.h"
 #include "services/chat/catch_up.h"
@@ -38,6 +39,8 @@ class ChatLinkHandler : public bus::LinkHandler {
 
  private:
   Parts parts_;
+  // Of frames that wait for a worker.
+  Admission admission_{std::chrono::seconds(2)};
 };
 
 }  // namespace im::chat

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -68,7 +69,8 @@ struct ResumePasses::Pass {
   int64_t user = 0;
   bool only_listed = false;
 
-  // Of whoever runs a page; one at a time.
+  // Of whoever submits or runs a page; one at a time.
+  bool begun = false;
   bool compared = false;
   std::vector<HaveConversation> have;
   std::vector<Todo> todos;
@@ -239,13 +241,28 @@ size_t ResumePasses::size() const {
   return passes_.size();
 }
 
+void ResumePasses::Refuse(const std::shared_ptr<Pass>& pass) {
+  Finish(pass, Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)}));
+}
+
 void ResumePasses::Submit(const std::shared_ptr<Pass>& pass) {
+  // A pass that has begun is brought to its end: what was sent of it would be sent again.
+  const bool begins = !std::exchange(pass->begun, true);
+  if (begins && !admission_.Enter(pass->have.size() * sizeof(HaveConversation))) {
+    return Refuse(pass);
+  }
   {
     MutexLock lock(&mu_);
     ++working_;
   }
-  if (workers_->TrySubmit([this, pass] { Work(pass); })) return;
-  Finish(pass, Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)}));
+  const bool queued = workers_->TrySubmit(
+      [this, pass, begins, bytes = pass->have.size() * sizeof(HaveConversation)] {
+        if (begins) admission_.Leave(bytes);
+        Work(pass);
+      });
+  if (queued) return;
+  if (begins) admission_.Leave(pass->have.size() * sizeof(HaveConversation));
+  Refuse(pass);
   MutexLock lock(&mu_);
   --working_;
   idle_.NotifyAll();

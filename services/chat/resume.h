@@ -2,6 +2,7 @@
 // differs, page by page, at the pace of the device's gateway.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/admission.h"
 #include "common/base/mutex.h"
 #include "common/base/workers.h"
 #include "common/bus/link_server.h"
@@ -61,6 +63,8 @@ class ResumePasses {
   class Page;
 
   void Submit(const std::shared_ptr<Pass>& pass);
+  // Of a pass that was refused.
+  void Refuse(const std::shared_ptr<Pass>& pass);
   void Run(const std::shared_ptr<Pass>& pass);
   // Submit's part on a worker.
   void Work(const std::shared_ptr<Pass>& pass);
@@ -78,6 +82,10 @@ class ResumePasses {
   Watermarks* const watermarks_;
   const std::function<int64_t()> epoch_;
   const ResumeOptions options_;
+
+  // Of passes that begin. After a restart of a gateway all its devices resume at once, each in some
+  // milliseconds; those that are refused come again by Resync.
+  Admission admission_{std::chrono::seconds(10)};
 
   mutable Mutex mu_;
   std::map<std::pair<const bus::Link*, uint64_t>, std::shared_ptr<Pass>> passes_ IM_GUARDED_BY(mu_);

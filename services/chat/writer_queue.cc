@@ -34,7 +34,8 @@ absl::Status WriterQueue::PutInto(std::deque<Item>* queue, Item* item) {
   {
     MutexLock lock(&mu_);
     if (!closed_ && queue->size() < limits_.items && bytes_ + item->bytes() <= limits_.bytes &&
-        !late(sends_) && !late(changes_) && !late(typings_)) {
+        !late(sends_) && !late(changes_) && !late(typings_) &&
+        pace_ * sends_.size() <= limits_.wait) {
       item->waiting.since = now;
       bytes_ += item->bytes();
       queue->push_back(std::move(*item));
@@ -64,6 +65,14 @@ std::vector<Item> WriterQueue::TakeFrom(std::deque<Item>* queue, size_t most) {
 WriterQueue::Work WriterQueue::Take(size_t most, bool wait) {
   MutexLock lock(&mu_);
   while (wait && Empty() && !closed_) filled_.Wait(&mu_);
+  if (!sends_.empty()) {
+    const auto now = steady_clock::now();
+    // Since the first came, or since the last were taken, for the work on those.
+    const auto took = now - std::max(sends_.front().waiting.since, taken_at_);
+    pace_ += (took / static_cast<int64_t>(std::max<size_t>(taken_count_, 1)) - pace_) / 4;
+    taken_at_ = now;
+    taken_count_ = std::min(most, sends_.size());
+  }
   return {TakeFrom(&sends_, most), TakeFrom(&changes_, most), TakeFrom(&typings_, most)};
 }
 

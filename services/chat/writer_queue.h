@@ -78,7 +78,8 @@ struct WriterQueueLimits {
   size_t items = 20'000;
   // Of content.
   size_t bytes = 32 << 20;
-  // While the first has waited this long, no more are taken.
+  // While the first has waited this long, or all messages that wait will take this long at the pace
+  // of late, no more are taken.
   std::chrono::milliseconds wait{2'000};
   // What has waited this long is not begun: after a database stood still, what is stored is what
   // came lately.
@@ -124,6 +125,10 @@ class WriterQueue {
   CondVar filled_;
   bool closed_ IM_GUARDED_BY(mu_) = false;
   size_t bytes_ IM_GUARDED_BY(mu_) = 0;
+  // When messages were taken last, how many, and how long each took of late.
+  std::chrono::steady_clock::time_point taken_at_ IM_GUARDED_BY(mu_);
+  size_t taken_count_ IM_GUARDED_BY(mu_) = 0;
+  std::chrono::steady_clock::duration pace_ IM_GUARDED_BY(mu_){};
   std::deque<SendItem> sends_ IM_GUARDED_BY(mu_);
   std::deque<ChangeItem> changes_ IM_GUARDED_BY(mu_);
   std::deque<TypingItem> typings_ IM_GUARDED_BY(mu_);

@@ -147,6 +147,28 @@ TEST_F(WriterInterleavingsTest, ABlockAndItsEndThroughOneInstanceHoldAtTheOtherA
   EXPECT_EQ(Contents(direct_), "a b b b");
 }
 
+// What its caller gave up on while the writer was held up is not stored any more.
+TEST_F(WriterInterleavingsTest, ACallWhoseDeadlinePassedIsNotDone) {
+  ASSERT_TRUE(Send(direct_, kAnn, "warm").get().ok());
+  CommitHold hold(&database_, "chat.entries");
+  hold.Hold();
+  Future first = Send(direct_, kAnn, "first");
+  hold.AwaitHeld(1);
+  std::promise<absl::StatusOr<Entry>> late;
+  SendItem item;
+  item.conversation_id = direct_;
+  item.sender = kBob;
+  item.request_id = RandomBytes(16);
+  item.content = "late";
+  item.waiting.deadline = std::chrono::system_clock::now();
+  item.done = [&](absl::StatusOr<Entry> entry) { late.set_value(std::move(entry)); };
+  writer_.Submit(std::move(item));
+  hold.Release();
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_THAT(ReasonOf(late.get_future().get().status()), Optional(Reason::DEADLINE_EXCEEDED));
+  EXPECT_EQ(Contents(direct_), "warm first");
+}
+
 class EveryBatchTest : public WriterInterleavingsTest {
  protected:
   static double Counted(const char* name) { return CounterFamily(name, "").Add({}).Value(); }

@@ -15,8 +15,9 @@ Device::Device(const std::shared_ptr<grpc::Channel>& channel, const std::string&
     : stub_(std::make_unique<grpc::GenericStub>(channel)) {
   if (!token.empty()) context_.AddMetadata(rpc::kAuthorizationKey, "Bearer " + token);
   context_.set_wait_for_ready(true);
-  stub_->PrepareBidiStreamingCall(&context_, "/im.gateway.v1.GatewayService/" + method,
-                                  grpc::StubOptions(), this);
+  const std::string path =
+      method.front() == '/' ? method : "/im.gateway.v1.GatewayService/" + method;
+  stub_->PrepareBidiStreamingCall(&context_, path, grpc::StubOptions(), this);
   AddHold();
   StartCall();
 }

@@ -18,6 +18,7 @@ namespace im::gateway {
 
 class Device : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
+  // `method`: of GatewayService, or a whole path.
   Device(const std::shared_ptr<grpc::Channel>& channel, const std::string& token,
          const std::string& method = "Connect");
   ~Device() override;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "common/base/metrics.h"
 #include "common/rpc/status.h"
 #include "im/auth/v1/accounts.grpc.pb.h"
 #include "im/chat/v1/messages.grpc.pb.h"
@@ -111,6 +112,26 @@ TEST_F(DoorTest, RefusesRequestsThatAreTooLarge) {
   EXPECT_EQ(CallAny(path, std::string(200 << 10, 'x')).code(),
             absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOfEnd(CallAny(path, "\xff\xff")), Reason::MALFORMED_REQUEST);
+}
+
+// What is answered and not read is held by the gateway, but not for ever.
+TEST_F(DoorTest, CutsACallWhoseResponseIsNotTaken) {
+  response_patience_ = milliseconds(100);
+  Start();
+  auth::v1::LogInRequest request;
+  request.set_user_name("large");
+  Device deaf(Channel(), "", "/im.auth.v1.AccountService/LogIn");
+  deaf.SendBytes(request.SerializeAsString());
+  auto& not_taken = CounterFamily("im_gateway_responses_not_taken_total", "").Add({});
+  Await([&] { return not_taken.Value() == 1; });
+  EXPECT_EQ(deaf.End().code(), absl::StatusCode::kCancelled);
+  // Who reads gets it, however large.
+  Device reader(Channel(), "", "/im.auth.v1.AccountService/LogIn");
+  reader.SendBytes(request.SerializeAsString());
+  const auto bytes = reader.NextBytes();
+  ASSERT_TRUE(bytes.has_value());
+  EXPECT_GT(bytes->size(), size_t{1} << 20);
+  EXPECT_TRUE(reader.End().ok());
 }
 
 TEST_F(DoorTest, WaitsForAServiceButNotForLong) {

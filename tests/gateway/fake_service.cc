@@ -54,8 +54,12 @@ void FakeService::AddUnary() {
   router_->Unary<auth::v1::LogInRequest, auth::v1::LogInResponse>(
       "im.auth.v1.AccountService/LogIn", rpc::Access::kPublic,
       [](const rpc::Caller&,
-         const auth::v1::LogInRequest&) -> absl::StatusOr<auth::v1::LogInResponse> {
-        return auth::v1::LogInResponse();  // without fields: no bytes
+         const auth::v1::LogInRequest& request) -> absl::StatusOr<auth::v1::LogInResponse> {
+        auth::v1::LogInResponse response;  // without fields: no bytes
+        if (request.user_name() == "large") {
+          response.mutable_profile()->set_display_name(std::string(1 << 20, 'x'));
+        }
+        return response;
       });
   // Takes until the caller has given up.
   router_->Unary<chat::v1::ListEntriesRequest, chat::v1::ListEntriesResponse>(
@@ -122,6 +126,10 @@ grpc::Status FakeService::Attach(grpc::ServerContext*, Stream* stream) {
   SayHello(epoch_);
   do {
     for (const pb::GatewayItem& item : request.items()) Hear(item);
+    MutexLock lock(&mu_);
+    while (deaf.load()) {
+      changed_.WaitUntil(&mu_, steady_clock::now() + std::chrono::milliseconds(10));
+    }
   } while (stream->Read(&request));
   MutexLock write(&write_mu_);
   MutexLock lock(&mu_);

@@ -69,6 +69,8 @@ class FakeService : public pb::LinkService::Service {
   // Whether sessions are answered SessionOpened by themselves, and resumes ended. Default: both.
   std::atomic<bool> open_sessions{true};
   std::atomic<bool> end_resumes{true};
+  // Stops reading, and goes on beating.
+  std::atomic<bool> deaf{false};
   // Stops reading and beating, as if stopped by SIGSTOP.
   std::atomic<bool> silent{false};
 

@@ -42,7 +42,7 @@ void GatewayTest::StartGateway() {
   auto gateway = Gateway::Create(options_);
   ASSERT_TRUE(gateway.ok()) << gateway.status();
   gateway_ = *std::move(gateway);
-  door_ = std::make_unique<GrpcDoor>(gateway_.get());
+  door_ = std::make_unique<GrpcDoor>(gateway_.get(), response_patience_);
   config_.session.max_frame_bytes = options_.session.max_frame_bytes;
   auto server = Serve(config_, door_.get(), gateway_.get());
   ASSERT_TRUE(server.ok()) << server.status();

@@ -42,6 +42,7 @@ class GatewayTest : public ::testing::Test {
   std::string dir_;
   GatewayOptions options_;
   GatewayConfig config_;
+  milliseconds response_patience_{std::chrono::seconds(30)};
   std::unique_ptr<FakeService> auth_;
   std::unique_ptr<FakeService> chat_;
   std::unique_ptr<FakeService> presence_;

@@ -1,6 +1,8 @@
 // Links that break, come back and catch up; several instances of chat.
 #include <google/protobuf/util/time_util.h>
 
+#include <thread>
+
 #include "common/rpc/status.h"
 #include "tests/gateway/fixture.h"
 
@@ -168,6 +170,66 @@ TEST_F(LinksTest, PausesADeviceThatCallsFasterThanItIsAnswered) {
     chat_->Answer(calls[call_id - 1], "");
     EXPECT_EQ(alice->Next().answer().call_id(), call_id);
   }
+}
+
+// It reads nothing, so that its link fills up: calls are refused, and the link is not cut for them.
+TEST_F(LinksTest, RefusesCallsToAnInstanceThatDoesNotKeepUp) {
+  options_.session.link_backlog = 100'000;
+  options_.session.calls_in_flight = 100'000;
+  options_.link.silence = std::chrono::minutes(1);
+  Start();
+  auto alice = Live("1:10");
+  const int links = chat_->links();
+  chat_->deaf = true;
+  v1::ConnectRequest frame;
+  frame.mutable_send_message()->mutable_content()->mutable_text()->set_body(
+      std::string(16'000, 'x'));
+  // What the transport takes by itself is no more than this.
+  for (uint64_t call_id = 1; call_id <= 1000; ++call_id) {
+    frame.set_call_id(call_id);
+    alice->Send(frame);
+  }
+  const v1::ServerFrame refusal = alice->Next();
+  EXPECT_EQ(ReasonOf(refusal), Reason::OVERLOADED);
+  EXPECT_TRUE(refusal.answer().failure().has_retry_after());
+  for (const auto& link : gateway_->hub().links().all()) EXPECT_LT(link->backlog(), 200'000U);
+  chat_->deaf = false;
+  EXPECT_EQ(chat_->TakeCall().call_id(), 1U);
+  EXPECT_EQ(chat_->links(), links);
+}
+
+TEST_F(LinksTest, CallsThatWaitForAnInstanceAreBoundedInBytes) {
+  options_.session.call_wait = std::chrono::seconds(15);
+  options_.session.queue_bytes = 100'000;
+  Start();
+  auto alice = Live("1:10");
+  chat_->Stop();
+  Await([&] { return !gateway_->Healthy(); });
+  v1::ConnectRequest frame;
+  frame.mutable_send_message()->mutable_content()->mutable_text()->set_body(
+      std::string(30'000, 'x'));
+  constexpr uint64_t kCalls = 50;
+  std::thread sender([&] {
+    for (uint64_t call_id = 1; call_id <= kCalls; ++call_id) {
+      frame.set_call_id(call_id);
+      alice->Send(frame);
+    }
+  });
+  Await([&] { return gateway_->queued_bytes() >= 100'000; });
+  // After the fourth no more are read.
+  const auto until = std::chrono::steady_clock::now() + milliseconds(300);
+  while (std::chrono::steady_clock::now() < until) {
+    EXPECT_LT(gateway_->queued_bytes(), 140'000U);
+  }
+  // And nothing is lost by it.
+  chat_->Start();
+  for (uint64_t call_id = 1; call_id <= kCalls; ++call_id) {
+    const pb::SessionCall call = chat_->TakeCall();
+    EXPECT_EQ(call.call_id(), call_id);
+    chat_->Answer(call, "");
+    EXPECT_EQ(alice->Next().answer().call_id(), call_id);
+  }
+  sender.join();
 }
 
 class TwoChatsTest : public GatewayTest {

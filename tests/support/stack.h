@@ -85,6 +85,8 @@ class Stack {
   void Pause(const std::string& name);
   void Resume(const std::string& name);
   std::string Log(const std::string& name) const;
+  // The most memory that a process which runs had so far, in bytes.
+  size_t PeakMemory(const std::string& name) const;
 
  private:
   void Register(const std::string& name);

@@ -1,0 +1,103 @@
+#include "services/chat/writer_queue.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/base/error.h"
+
+namespace im::chat {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+using ::testing::Optional;
+
+SendItem Message(size_t bytes = 1) {
+  SendItem item;
+  item.content.assign(bytes, 'x');
+  return item;
+}
+
+absl::Status Put(WriterQueue* queue, SendItem item) { return queue->Put(&item); }
+
+TEST(WriterQueueTest, IsBoundedInNumber) {
+  WriterQueue queue({.items = 2});
+  EXPECT_TRUE(Put(&queue, Message()).ok());
+  EXPECT_TRUE(Put(&queue, Message()).ok());
+  const absl::Status refused = Put(&queue, Message());
+  EXPECT_THAT(ReasonOf(refused), Optional(Reason::OVERLOADED));
+  EXPECT_TRUE(DetailsOf(refused).retry_after.has_value());
+  EXPECT_EQ(queue.Take(10, true).sends.size(), 2U);
+  EXPECT_TRUE(Put(&queue, Message()).ok());
+}
+
+TEST(WriterQueueTest, IsBoundedInBytes) {
+  WriterQueue queue({.bytes = 1000});
+  EXPECT_TRUE(Put(&queue, Message(600)).ok());
+  SendItem large = Message(600);
+  EXPECT_THAT(ReasonOf(queue.Put(&large)), Optional(Reason::OVERLOADED));
+  EXPECT_EQ(large.content.size(), 600U) << "it is the caller's still";
+  EXPECT_TRUE(Put(&queue, Message(300)).ok());
+  EXPECT_EQ(queue.Take(1, true).sends.size(), 1U);
+  EXPECT_TRUE(queue.Put(&large).ok());
+}
+
+TEST(WriterQueueTest, TakesNoMoreWhileTheFirstHasWaitedTooLong) {
+  WriterQueue queue({.items = 10'000'000, .bytes = size_t{1} << 30, .wait = milliseconds(20)});
+  ASSERT_TRUE(Put(&queue, Message()).ok());
+  const auto until = steady_clock::now() + std::chrono::seconds(20);
+  absl::Status status;
+  while (status.ok() && steady_clock::now() < until) status = Put(&queue, Message());
+  EXPECT_THAT(ReasonOf(status), Optional(Reason::OVERLOADED));
+  // Neither of another kind, which the same writer has to do.
+  TypingItem typing;
+  EXPECT_THAT(ReasonOf(queue.Put(&typing)), Optional(Reason::OVERLOADED));
+  queue.Take(1'000'000, true);
+  EXPECT_TRUE(Put(&queue, Message()).ok());
+}
+
+// A writer that needs a while for each: who comes when that many wait is told before they have
+// waited.
+TEST(WriterQueueTest, TakesNoMoreThanThePaceOfLateAllows) {
+  WriterQueue queue({.wait = milliseconds(1000)});
+  ASSERT_TRUE(Put(&queue, Message()).ok());
+  for (int i = 0; i < 20; ++i) {
+    queue.Take(1, true);
+    ASSERT_TRUE(Put(&queue, Message()).ok());
+    // The work.
+    const auto until = steady_clock::now() + milliseconds(20);
+    while (steady_clock::now() < until) {
+    }
+  }
+  const auto from = steady_clock::now();
+  int taken = 0;
+  while (taken < 1000 && Put(&queue, Message()).ok()) ++taken;
+  EXPECT_LT(steady_clock::now() - from, milliseconds(900)) << "they waited too long";
+  EXPECT_LT(taken, 60);
+}
+
+TEST(WriterQueueTest, WhatIsTooOldOrNotWantedAnyMoreIsNotBegun) {
+  WriterQueue queue({.stale = milliseconds(20)});
+  Waiting waiting;
+  waiting.since = steady_clock::now();
+  waiting.deadline = system_clock::now() + std::chrono::hours(1);
+  EXPECT_TRUE(queue.CheckWorth(waiting).ok());
+  waiting.deadline = system_clock::now() - milliseconds(1);
+  EXPECT_THAT(ReasonOf(queue.CheckWorth(waiting)), Optional(Reason::DEADLINE_EXCEEDED));
+  waiting.deadline = system_clock::time_point::max();
+  waiting.since = steady_clock::now() - milliseconds(21);
+  EXPECT_THAT(ReasonOf(queue.CheckWorth(waiting)), Optional(Reason::OVERLOADED));
+}
+
+TEST(WriterQueueTest, ClosedItGivesOutWhatIsLeft) {
+  WriterQueue queue({});
+  ASSERT_TRUE(Put(&queue, Message()).ok());
+  queue.Close();
+  EXPECT_THAT(ReasonOf(Put(&queue, Message())), Optional(Reason::OVERLOADED));
+  EXPECT_EQ(queue.Take(10, true).sends.size(), 1U);
+  EXPECT_TRUE(queue.Take(10, true).empty());
+}
+
+}  // namespace
+}  // namespace im::chat
