@@ -84,6 +84,37 @@ Fault Stop(const std::string& service, bool long_enough_to_be_noticed) {
 }
 
 // Every service at once, or some; started in any order, each after a moment.
+// While its commits are under way: they land when it is not there to tell anybody.
+Fault EndWhileCommitting(const std::string& name, const std::string& what, bool for_good) {
+  const Chosen chosen = NothingYet();
+  return {.name = name,
+          .what = what,
+          .touches = {"chat", "postgres"},
+          .least = milliseconds(for_good ? 0 : 10'000),
+          .most = milliseconds(for_good ? 8'000 : 20'000),
+          .begin =
+              [for_good, chosen](SetUp& set_up, Random* random) {
+                set_up.cluster().Pause();
+                // Until every writer waits for the database.
+                std::this_thread::sleep_for(random->Between(milliseconds(200), milliseconds(800)));
+                *chosen = {random->OneOf(InstancesOf(set_up, "chat"))};
+                if (for_good) {
+                  set_up.stack().Kill(chosen->front());
+                } else {
+                  set_up.stack().Pause(chosen->front());
+                }
+                set_up.cluster().Resume();
+                return chosen->front();
+              },
+          .heal =
+              [for_good, chosen](SetUp& set_up) {
+                set_up.cluster().Resume();
+                if (for_good) return Launch(set_up, chosen);
+                for (const std::string& stopped : *chosen) set_up.stack().Resume(stopped);
+                chosen->clear();
+              }};
+}
+
 Fault RestartSeveral() {
   const Chosen chosen = NothingYet();
   const auto delays = std::make_shared<std::vector<milliseconds>>();
@@ -170,6 +201,11 @@ std::vector<Fault> ProcessFaults() {
     const bool gateway = std::string(service) == "gateway";
     faults.push_back(Terminate(service, (gateway ? "drain-" : "restart-") + std::string(service)));
   }
+  faults.push_back(EndWhileCommitting(
+      "kill-committing", "SIGKILL to an im-chat whose commits are under way and land later", true));
+  faults.push_back(EndWhileCommitting(
+      "freeze-committing",
+      "SIGSTOP to an im-chat whose commits are under way, longer than heartbeats allow", false));
   faults.push_back(RestartSeveral());
   return faults;
 }

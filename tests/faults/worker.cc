@@ -77,11 +77,11 @@ void Worker::Step() {
     void (Worker::*step)();
   };
   static constexpr Choice kChoices[] = {
-      {600, &Worker::SendOne},       {60, &Worker::SendAndForget}, {40, &Worker::SendSeveral},
-      {50, &Worker::SendDoubled},    {40, &Worker::RepeatOld},     {8, &Worker::ReuseRequestId},
-      {90, &Worker::MarkRead},       {40, &Worker::ReadAndAsk},    {18, &Worker::LeaveOrReturn},
-      {25, &Worker::AddSomebody},    {6, &Worker::RemoveSomebody}, {3, &Worker::CreateGroup},
-      {20, &Worker::BlockOrUnblock}, {4, &Worker::ChangeSettings}, {25, &Worker::Reconnect},
+      {460, &Worker::SendOne},       {200, &Worker::SendAndForget}, {40, &Worker::SendSeveral},
+      {50, &Worker::SendDoubled},    {40, &Worker::RepeatOld},      {8, &Worker::ReuseRequestId},
+      {90, &Worker::MarkRead},       {40, &Worker::ReadAndAsk},     {18, &Worker::LeaveOrReturn},
+      {25, &Worker::AddSomebody},    {6, &Worker::RemoveSomebody},  {3, &Worker::CreateGroup},
+      {20, &Worker::BlockOrUnblock}, {4, &Worker::ChangeSettings},  {25, &Worker::Reconnect},
   };
   static const size_t kAll = [] {
     size_t sum = 0;
