@@ -35,7 +35,7 @@ absl::Status WriterQueue::PutInto(std::deque<Item>* queue, Item* item) {
     MutexLock lock(&mu_);
     if (!closed_ && queue->size() < limits_.items && bytes_ + item->bytes() <= limits_.bytes &&
         !late(sends_) && !late(changes_) && !late(typings_) &&
-        pace_ * sends_.size() <= limits_.wait) {
+        round_ * (sends_.size() / most_) <= limits_.wait) {
       item->waiting.since = now;
       bytes_ += item->bytes();
       queue->push_back(std::move(*item));
@@ -69,9 +69,9 @@ WriterQueue::Work WriterQueue::Take(size_t most, bool wait) {
     const auto now = steady_clock::now();
     // Since the first came, or since the last were taken, for the work on those.
     const auto took = now - std::max(sends_.front().waiting.since, taken_at_);
-    pace_ += (took / static_cast<int64_t>(std::max<size_t>(taken_count_, 1)) - pace_) / 4;
+    round_ += (took - round_) / 4;
     taken_at_ = now;
-    taken_count_ = std::min(most, sends_.size());
+    most_ = most;
   }
   return {TakeFrom(&sends_, most), TakeFrom(&changes_, most), TakeFrom(&typings_, most)};
 }

@@ -125,10 +125,11 @@ class WriterQueue {
   CondVar filled_;
   bool closed_ IM_GUARDED_BY(mu_) = false;
   size_t bytes_ IM_GUARDED_BY(mu_) = 0;
-  // When messages were taken last, how many, and how long each took of late.
+  // When messages were taken last, how many at most, and how long a round took of late: its cost
+  // depends little on how many they were.
   std::chrono::steady_clock::time_point taken_at_ IM_GUARDED_BY(mu_);
-  size_t taken_count_ IM_GUARDED_BY(mu_) = 0;
-  std::chrono::steady_clock::duration pace_ IM_GUARDED_BY(mu_){};
+  size_t most_ IM_GUARDED_BY(mu_) = 1;
+  std::chrono::steady_clock::duration round_ IM_GUARDED_BY(mu_){};
   std::deque<SendItem> sends_ IM_GUARDED_BY(mu_);
   std::deque<ChangeItem> changes_ IM_GUARDED_BY(mu_);
   std::deque<TypingItem> typings_ IM_GUARDED_BY(mu_);

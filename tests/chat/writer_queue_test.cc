@@ -77,6 +77,19 @@ TEST(WriterQueueTest, TakesNoMoreThanThePaceOfLateAllows) {
   EXPECT_LT(taken, 60);
 }
 
+// A round that took long does not stand for each of the many that the next one takes.
+TEST(WriterQueueTest, OneSlowRoundRefusesNobodyWhoFitsIntoTheNext) {
+  WriterQueue queue({.wait = milliseconds(100)});
+  ASSERT_TRUE(Put(&queue, Message()).ok());
+  queue.Take(500, true);
+  ASSERT_TRUE(Put(&queue, Message()).ok());
+  const auto until = steady_clock::now() + milliseconds(80);
+  while (steady_clock::now() < until) {
+  }
+  queue.Take(500, true);
+  for (int i = 0; i < 499; ++i) ASSERT_TRUE(Put(&queue, Message()).ok()) << i;
+}
+
 TEST(WriterQueueTest, WhatIsTooOldOrNotWantedAnyMoreIsNotBegun) {
   WriterQueue queue({.stale = milliseconds(20)});
   Waiting waiting;
