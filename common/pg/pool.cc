@@ -42,6 +42,8 @@ const std::string& Session::Prepare(const char* sql) {
 bool BreaksConnection(const std::exception& exception) {
   if (dynamic_cast<const pqxx::broken_connection*>(&exception) != nullptr) return true;
   if (dynamic_cast<const pqxx::in_doubt_error*>(&exception) != nullptr) return true;
+  // Without its SQLSTATE in libpqxx 6, but the server's word: a right that is missing.
+  if (dynamic_cast<const pqxx::insufficient_privilege*>(&exception) != nullptr) return false;
   if (const auto* error = dynamic_cast<const pqxx::sql_error*>(&exception)) {
     // 08: connection; 57P01..03: shutdown. An empty SQLSTATE is libpq's own word: the server is
     // gone.

@@ -58,6 +58,13 @@ TEST_F(PgTest, WrongSqlIsInternal) {
               Optional(Reason::INTERNAL));
 }
 
+TEST_F(PgTest, ARightThatIsMissingIsInternal) {
+  Pool pool({.url = database_.UrlOf("chat"), .connections = 1});
+  EXPECT_THAT(
+      ReasonOf(pool.Write([](Session& session) { session.Exec("DELETE FROM auth.accounts"); })),
+      Optional(Reason::INTERNAL));
+}
+
 TEST_F(PgTest, ADeadlockMayBeTriedAgain) {
   // What it takes to be chosen as the victim, without a second one.
   EXPECT_THAT(ReasonOf(pool_.Write([](Session& session) {
