@@ -2,11 +2,13 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <functional>
+#include <iostream>
 
 #include "absl/synchronization/mutex.h"
 #include "bench/overload.h"
 #include "bench/pairs.h"
 #include "bench/replay.h"
+#include "common/base/secrets.h"
 #include "common/base/usage.h"
 
 namespace {
@@ -25,6 +27,10 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // As in the daemons (common/base/process.cc): the generator shares their cores.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  if (const std::string word = im::FindPassword(argc, argv); !word.empty()) {
+    std::cerr << "im-bench: " << im::PasswordAdvice(word) << "\n";
+    return 2;
+  }
   CLI::App app("Load generator: plays scenarios through real clients, checks every delivery.");
   app.name("im-bench");
   app.require_subcommand(1);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/base/secrets.h"
 #include "common/base/usage.h"
 
 namespace im {
@@ -23,11 +24,12 @@ std::string EnvironmentName(const std::string& key) {
   return name;
 }
 
-// As it stands in a file: numbers bare, all else quoted.
+// As it stands in a file: numbers bare, all else quoted; without the passwords in it.
 std::string ValueOf(const CLI::Option& option) {
   std::string value = option.count() > 0 ? option.as<std::string>() : option.get_default_str();
   const bool is_bool = option.get_type_name() == "BOOLEAN";
   if (is_bool) return value == "1" || value == "true" ? "true" : "false";
+  value = WithoutPasswords(value);
   return value.empty() ? "\"\"" : CLI::detail::convert_arg_for_ini(value);
 }
 
@@ -116,6 +118,10 @@ CLI::Option* Config::Prepare(CLI::Option* option, const std::string& key) {
 }
 
 std::optional<int> Config::Parse(int argc, char** argv) {
+  if (const std::string word = FindPassword(argc, argv); !word.empty()) {
+    std::cerr << app_.get_name() << ": " << PasswordAdvice(word) << "\n";
+    return kExitUsage;
+  }
   // Checked by us: --print-config and subcommands do without.
   std::vector<CLI::Option*> required;
   for (CLI::Option* option : app_.get_options()) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/secrets.h"
 
 namespace im::pg {
 namespace {
@@ -45,7 +46,7 @@ END $$)";
 constexpr char kLogOut[] = "SELECT set_config('im.log_out', $1, true)";
 
 absl::Status Failed(const std::string& what, const std::exception& e) {
-  return absl::UnavailableError(absl::StrCat(what, ": ", e.what()));
+  return absl::UnavailableError(absl::StrCat(what, ": ", WithoutPasswords(e.what())));
 }
 
 // One transaction, under the lock of migrations.

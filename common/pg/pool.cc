@@ -4,6 +4,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/base/secrets.h"
 
 namespace im::pg {
 namespace {
@@ -79,7 +80,8 @@ absl::Status StatusFromException(const std::exception& exception, bool writing) 
     return Error(Reason::INTERNAL, absl::StrCat("internal error ", id));
   }
   const std::string id = RandomHex(6);
-  Log(LogLevel::kError, "database_client_error", {{"id", id}, {"what", exception.what()}});
+  Log(LogLevel::kError, "database_client_error",
+      {{"id", id}, {"what", WithoutPasswords(exception.what())}});
   return Error(Reason::INTERNAL, absl::StrCat("internal error ", id));
 }
 
@@ -104,7 +106,7 @@ absl::Status Pool::Acquire(std::unique_ptr<Session>* session) {
     return absl::OkStatus();
   } catch (const std::exception& e) {
     Discard(nullptr, true);
-    Log(LogLevel::kWarning, "database_connect_failed", {{"what", e.what()}});
+    Log(LogLevel::kWarning, "database_connect_failed", {{"what", WithoutPasswords(e.what())}});
     return Error(Reason::DATABASE_UNAVAILABLE);
   }
 }

@@ -11,6 +11,7 @@ namespace im {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class ConfigTest : public ::testing::Test {
  protected:
@@ -99,6 +100,22 @@ TEST_F(ConfigTest, WhatIsPrintedIsReadBack) {
   EXPECT_EQ(Parse({}), -1) << err_ << out_;
   EXPECT_EQ(count_, 7);
   EXPECT_FALSE(open_);
+}
+
+TEST_F(ConfigTest, APasswordOnTheCommandLineIsRefused) {
+  EXPECT_EQ(Parse({"--door.name=postgresql://im:tops3cret@db/im"}), 2);
+  EXPECT_THAT(err_, HasSubstr("command line"));
+  EXPECT_THAT(err_, Not(HasSubstr("tops3cret")));
+}
+
+TEST_F(ConfigTest, PrintsNoPassword) {
+  Write("[door]\nname = \"postgresql://im:tops3cret@db/im\"\n");
+  EXPECT_EQ(Parse({"--print-config"}), 0);
+  EXPECT_THAT(out_, HasSubstr("postgresql://im:***@db/im"));
+  EXPECT_EQ(Parse({}), -1);
+  EXPECT_EQ(text_, "postgresql://im:tops3cret@db/im");
+  EXPECT_EQ(Parse({"--help"}), 0);
+  EXPECT_THAT(out_, Not(HasSubstr("tops3cret")));
 }
 
 }  // namespace

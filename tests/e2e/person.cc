@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/base/random.h"
+#include "tests/support/log_secrets.h"
 
 namespace im::testing {
 namespace {
@@ -144,6 +145,8 @@ Person::Person(const std::string& server, const std::string& name)
   request.set_password(kPassword);
   const auto response = Must(channel_->Call(&auth::v1::AccountService::Stub::Register, request));
   tokens_ = response.tokens();
+  RegisterSecret(kPassword);
+  RegisterSecret(tokens_.refresh_token());
   id_ = response.profile().user_id();
 }
 

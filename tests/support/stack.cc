@@ -29,6 +29,7 @@
 
 #include "common/base/workers.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "tests/support/log_secrets.h"
 
 namespace im::testing {
 namespace {
@@ -163,6 +164,7 @@ Stack::Stack(StackOptions options)
 
 Stack::~Stack() {
   while (!running_.empty()) Kill(running_.begin()->first);
+  CheckLogs();
   if (::testing::Test::HasFailure()) {
     for (const std::string& name : names_) {
       std::cerr << "---- log of " << name << "\n" << Log(name);
@@ -170,6 +172,16 @@ Stack::~Stack() {
   }
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
+}
+
+// Of every suite that runs the services.
+void Stack::CheckLogs() const {
+  LogSecrets secrets;
+  secrets.AddFrom(database_.url());
+  for (const std::string& name : names_) {
+    const std::vector<std::string> found = secrets.FindIn(Log(name));
+    if (!found.empty()) ADD_FAILURE() << "the log of " << name << " holds " << found.front();
+  }
 }
 
 void Stack::Register(const std::string& name) {
@@ -233,7 +245,8 @@ std::string Stack::AddressesOf(const std::string& service) const {
 
 std::vector<std::string> Stack::Arguments(const std::string& name) const {
   const std::string service = ServiceOf(name);
-  std::vector<std::string> arguments = {IM_BINARY_DIR "/bin/im-" + service, "--logging.level=info"};
+  std::vector<std::string> arguments = {IM_BINARY_DIR "/bin/im-" + service,
+                                        "--logging.level=debug"};
   const auto add = [&](const std::string& key, const std::string& value) {
     arguments.push_back("--" + key + "=" + value);
   };

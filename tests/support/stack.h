@@ -6,8 +6,10 @@
 //   stack.Kill("chat");  stack.Start("chat");
 //
 // Names: auth, chat, presence, gateway; of further instances chat-2, gateway-2, ... Fails by
-// exceptions. Logs are kept in the folder and printed if the test failed. Not thread-safe, but for
-// what is constant: database(), folder(), address() of instances that are there from the start.
+// exceptions. Logs, at level debug, are kept in the folder and printed if the test failed; at the
+// end they are searched for what no log may hold (log_secrets.h), which fails the test. Not
+// thread-safe, but for what is constant: database(), folder(), address() of instances that are
+// there from the start.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -89,6 +91,7 @@ class Stack {
   size_t PeakMemory(const std::string& name) const;
 
  private:
+  void CheckLogs() const;
   void Register(const std::string& name);
   // Of an instance, else of its service, else the default.
   Place PlaceOf(const std::string& name) const;

@@ -1,0 +1,39 @@
+// What no log may hold: what people wrote, and whatever lets somebody in.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace im::testing {
+
+// From now on a secret of this process' tests: a password, a token. Thread-safe.
+void RegisterSecret(const std::string& secret);
+
+// Not thread-safe.
+class LogSecrets {
+ public:
+  // Texts shorter than this could be words of the log itself.
+  static constexpr size_t kLeast = 8;
+
+  // With those registered so far.
+  LogSecrets();
+
+  void Add(const std::string& secret);
+  // All that a database of IM holds of the kind: bodies, titles, greetings, what people say of
+  // themselves and call their devices, hashes, private keys. False: it could not be read.
+  bool AddFrom(const std::string& database_url);
+
+  // Those that a log holds, with their lines; and anything that looks like a token of ours.
+  std::vector<std::string> FindIn(std::string_view log) const;
+
+ private:
+  std::unordered_set<std::string> known_;
+  // By their first eight bytes.
+  std::unordered_map<uint64_t, std::vector<std::string>> by_head_;
+};
+
+}  // namespace im::testing
