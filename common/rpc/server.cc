@@ -7,7 +7,6 @@
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/impl/service_type.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <mutex>
 
@@ -87,6 +86,12 @@ class ReloadingCredentials : public grpc::ServerCredentials {
   const bool asks_;
   uint64_t seen_ = 0;
 };
+
+// "unix:/run/x" or "unix:///run/x".
+std::string PathOf(const std::string& address) {
+  const std::string path = address.substr(std::string("unix:").size());
+  return absl::StartsWith(path, "//") ? path.substr(2) : path;
+}
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Listen& listen) {
   if (listen.tls_certificate.empty() && listen.tls_key.empty()) {
@@ -185,6 +190,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
     }
     if (absl::EndsWith(address, ":0")) {
       address = absl::StrCat(address.substr(0, address.size() - 1), ports[i]);
+    }
+    // Some calls between services need no token: who runs them may call, whatever the umask.
+    if (absl::StartsWith(address, "unix:") && chmod(PathOf(address).c_str(), 0600) != 0) {
+      return absl::UnavailableError(absl::StrCat("cannot set the mode of ", address));
     }
     server->addresses_.push_back(std::move(address));
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What IM is made of, as a CycloneDX document: each Debian package that a program of ours is linked with, those
-that deploy/packages names to build, run and test it, and what lies in third_party; with versions and licences as
-dpkg and the packages' copyright files on this machine say them.
+"""What IM is made of, as a CycloneDX document: each Debian package that a program in BIN_FOLDER is linked with,
+those that deploy/packages names to build, run and test it, and what lies in third_party; with versions and
+licences as dpkg and the packages' copyright files on this machine say them.
 
 Usage: sbom.py SOURCES BIN_FOLDER     prints the document
 """
@@ -14,8 +14,6 @@ import re
 import subprocess
 import sys
 import uuid
-
-PROGRAMS = ["im-auth", "im-chat", "im-presence", "im-gateway", "im-migrate", "imctl", "im-bench"]
 
 # Debian's short names, as far as SPDX calls them otherwise or needs them exact.
 SPDX = {
@@ -50,14 +48,11 @@ TELLING = [
 ]
 
 
-def run(*command):
-    return subprocess.run(command, check=True, text=True, capture_output=True).stdout
-
-
 def libraries_of(program):
     """The shared libraries of a program, as the loader finds them: path by name."""
     found = {}
-    for line in run("ldd", program).splitlines():
+    listing = subprocess.run(["ldd", program], check=True, text=True, capture_output=True).stdout
+    for line in listing.splitlines():
         match = re.match(r"\s*(\S+) => (/\S+)", line) or re.match(r"\s*(/\S+)()", line)
         if match:
             path = match[2] or match[1]
@@ -175,12 +170,9 @@ def other_tools(sources):
 
 def document(sources, bin_folder):
     linked = {}  # package: names of libraries
-    used_by = {}
-    for program in PROGRAMS:
-        for name, path in libraries_of(bin_folder / program).items():
-            package = package_of(path)
-            linked.setdefault(package, set()).add(name)
-            used_by.setdefault(program, set()).add(package)
+    for program in sorted(bin_folder.iterdir()):
+        for name, path in libraries_of(program).items():
+            linked.setdefault(package_of(path), set()).add(name)
     components, missing = {}, []
     for package, names in sorted(linked.items()):
         components[package] = debian_component(

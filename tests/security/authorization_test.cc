@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <functional>
@@ -188,6 +189,16 @@ TEST_F(AuthorizationTest, WhatIsPassedOverIsNotWrittenLater) {
       " AND user_id = " + world_->Fill(kLeft, "$carol");
   Await([&] { return world_->stack().database().Value(delivered) == "1"; });
   EXPECT_EQ(world_->Fingerprint(world_->ann()), before);
+}
+
+// Where calls between services need no token, the socket's mode decides who may call.
+TEST_F(AuthorizationTest, SocketsOfServicesAreTheirOwnersAlone) {
+  for (const char* name : {"auth", "chat", "presence"}) {
+    struct stat info {};
+    const std::string path = world_->stack().folder() + "/" + name + ".sock";
+    ASSERT_EQ(stat(path.c_str(), &info), 0) << path;
+    EXPECT_EQ(info.st_mode & 0777, 0600u) << path;
+  }
 }
 
 // However a device ends, its stream and its calls end with it, at every service.
