@@ -41,7 +41,8 @@ class World {
   void MeetAndTalk();
   void BreakTokens();
 
-  Stack stack_;
+  // Nobody answers heartbeats here.
+  Stack stack_{{.flags = {{"gateway", {"--session.heartbeat_seconds=600"}}}}};
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<Person> ann_, bob_, carol_, dora_, eve_, rex_, lou_;
   std::map<std::string, std::string> words_;
