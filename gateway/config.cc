@@ -29,6 +29,10 @@ void AddOptions(Config* config, GatewayConfig* values) {
               "PEM file of the certificate (chain) shown at tls_listen.");
   config->Add("server.tls_key", &values->tls_key, "PEM file of its private key.");
   config
+      ->Add("server.loops", &values->loops,
+            "Threads that hold the clients' connections; one per core that the gateway may use up.")
+      ->check(CLI::Range(1, 256));
+  config
       ->Add("server.drain_seconds", &values->drain_seconds,
             "At shutdown, how long clients get to take their leave.")
       ->check(CLI::Range(0, 600));
@@ -70,9 +74,12 @@ void AddOptions(Config* config, GatewayConfig* values) {
       ->check(CLI::Range(size_t{1}, size_t{10} << 20));
   config
       ->Add("limits.connection_idle_seconds", &values->connection_idle_seconds,
-            "A client's connection without a call ends after this. Connections are not counted: "
-            "their limit is that of open files, which must leave room.")
+            "A client's connection without a call ends after this.")
       ->check(CLI::Range(1, 86'400));
+  config
+      ->Add("limits.max_connections", &values->max_connections,
+            "Connections of clients; what is more is closed at once.")
+      ->check(CLI::Range(size_t{1}, size_t{10} << 20));
   config
       ->Add("limits.calls_per_connection", &values->calls_per_connection,
             "Streams and calls under way on one connection; the client keeps back what is more.")

@@ -15,6 +15,7 @@ struct GatewayConfig {
   std::string tls_listen;
   std::string tls_certificate;
   std::string tls_key;
+  int loops = 2;
   int drain_seconds = 10;
 
   // Comma-separated addresses.
@@ -27,7 +28,10 @@ struct GatewayConfig {
   int hello_seconds = 10;
   int reconnect_jitter_seconds = 5;
   int connection_idle_seconds = 60;
+  // Not to be set by operators.
+  milliseconds response_patience{30'000};
   int calls_per_connection = 100;
+  size_t max_connections = 60'000;
   SessionOptions session;
   LinkOptions link;
   LimitOptions limits;

@@ -1,9 +1,12 @@
 // The seam between the door and what is behind it.
 //
-// The door speaks a transport (gRPC today) and knows nothing of sessions. Behind it, sessions know
-// no transport: they write shared frames into a Sink and hear of theirs by SessionEvents. A door
-// for another transport implements Sink and calls Front and SessionEvents; nothing else changes.
+// The door speaks a transport and knows nothing of sessions. Behind it, sessions know no transport:
+// they write shared frames into a Sink and hear of theirs by SessionEvents. A door for another
+// transport implements Sink and calls Front and SessionEvents; nothing else changes.
 #pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/status.h>
 
 #include <chrono>
 #include <functional>
@@ -24,8 +27,8 @@ class Sink {
   // Takes a frame. false: the budget of bytes under way is used up, so no Write and no End until
   // SessionEvents::OnRoom, which is called exactly once for it, maybe before this returns.
   virtual bool Write(const Frame& frame) = 0;
-  // The last call: ends the stream with this status.
-  virtual void End(const absl::Status& status) = 0;
+  // The last call: ends the stream with this status, once all that was written has gone out.
+  virtual void End(const grpc::Status& status) = 0;
 
   // The following may be called by any thread at any time.
 
@@ -43,7 +46,9 @@ class SessionEvents {
   // A frame of the client (gateway.v1.ConnectRequest). false: read no more until Sink::Read.
   virtual bool OnFrame(std::string bytes) = 0;
   virtual void OnRoom() = 0;
-  // The client is gone, or says no more. Frames may still be written; End is still owed.
+  // The client says no more, and goes on listening.
+  virtual void OnHalfClosed() = 0;
+  // The client is gone. Frames may still be written; End is still owed.
   virtual void OnClosed() = 0;
 };
 
@@ -73,7 +78,8 @@ class Front {
  public:
   virtual ~Front() = default;
 
-  enum class Kind { kConnect, kSubscribe, kUnary };
+  // kRelay: a stream that is not the gateway's own.
+  enum class Kind { kConnect, kSubscribe, kUnary, kRelay };
   virtual Kind KindOf(const std::string& path) const = 0;
 
   // A new stream. If it fails, the door ends the stream with the status.

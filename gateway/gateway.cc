@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
@@ -14,6 +15,7 @@
 #include "common/base/random.h"
 #include "common/rpc/bytes.h"
 #include "common/rpc/status.h"
+#include "gateway/relay.h"
 #include "im/auth/v1/accounts.pb.h"
 
 namespace im::gateway {
@@ -157,10 +159,15 @@ void Gateway::Drain(milliseconds limit) {
   }
 }
 
+void Gateway::SetStandardServices(const std::shared_ptr<grpc::Channel>& channel) {
+  standard_services_ = std::make_unique<grpc::GenericStub>(channel);
+}
+
 Front::Kind Gateway::KindOf(const std::string& path) const {
   if (path == kConnect) return Kind::kConnect;
   if (path == kSubscribe) return Kind::kSubscribe;
-  return Kind::kUnary;
+  // grpc.health.v1, grpc.reflection.v1alpha.
+  return absl::StartsWith(path, "/grpc.") ? Kind::kRelay : Kind::kUnary;
 }
 
 absl::StatusOr<rpc::Identity> Gateway::Authenticate(const CallInfo& call) const {
@@ -170,6 +177,10 @@ absl::StatusOr<rpc::Identity> Gateway::Authenticate(const CallInfo& call) const 
 
 absl::StatusOr<std::shared_ptr<SessionEvents>> Gateway::Open(const CallInfo& call, Kind kind,
                                                              std::shared_ptr<Sink> sink) {
+  if (kind == Kind::kRelay) {
+    IM_RETURN_IF_ERROR(limits_.TakeForAddress(Action::kOther, call.address, steady_clock::now()));
+    return Relay(call, standard_services_.get(), std::move(sink));
+  }
   if (draining_.load()) {
     return Error(Reason::SHUTTING_DOWN, {}, {.retry_after = milliseconds(1'000)});
   }

@@ -48,6 +48,8 @@ class Gateway : public Front {
   // at most this long.
   void Drain(milliseconds limit);
   size_t sessions() const { return table_.size(); }
+  // What answers for the standard services of gRPC (health, reflection). Before the door opens.
+  void SetStandardServices(const std::shared_ptr<grpc::Channel>& channel);
   // Bytes that wait for clients.
   size_t queued_bytes() const;
   const Hub& hub() const { return *hub_; }
@@ -66,6 +68,7 @@ class Gateway : public Front {
   absl::StatusOr<std::string> SyncDevice(const CallInfo& call, const grpc::ByteBuffer& request);
 
   const GatewayOptions options_;
+  std::unique_ptr<grpc::GenericStub> standard_services_;
   Limits limits_;
   SessionTable table_;
   Route route_;

@@ -10,7 +10,6 @@
 #include "common/token/watcher.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
-#include "gateway/grpc_door.h"
 #include "gateway/serve.h"
 
 namespace im::gateway {
@@ -44,18 +43,17 @@ int Main(int argc, char** argv) {
   auto metrics = ServeMetrics(values.metrics.listen);
   if (!metrics.ok()) return Refuse(metrics.status());
 
-  GrpcDoor door(gateway->get());
-  auto server = Serve(values, &door, gateway->get());
-  if (!server.ok()) return Refuse(server.status());
-  for (const std::string& address : (*server)->addresses()) {
+  auto serving = Serving::Start(values, gateway->get());
+  if (!serving.ok()) return Refuse(serving.status());
+  for (const std::string& address : (*serving)->addresses()) {
     Log(LogLevel::kInfo, "listening", {{"address", address}});
   }
 
   const std::chrono::seconds drain(values.drain_seconds);
   WaitForShutdownSignal(drain + std::chrono::seconds(10));
-  (*server)->Drain();
+  (*serving)->Drain();
   (*gateway)->Drain(drain);
-  (*server)->Shutdown(std::chrono::seconds(1));
+  (*serving)->Shutdown(std::chrono::seconds(1));
   return 0;
 }
 

@@ -1,32 +1,32 @@
 #include "gateway/serve.h"
 
+#include "common/base/error.h"
+
 namespace im::gateway {
 
-absl::StatusOr<std::unique_ptr<rpc::Server>> Serve(const GatewayConfig& values, GrpcDoor* door,
-                                                   const Gateway* gateway) {
-  rpc::ServerConfig config;
-  if (!values.listen.empty()) config.listen.push_back({.address = values.listen});
-  if (!values.tls_listen.empty()) {
-    if (values.tls_certificate.empty() || values.tls_key.empty()) {
-      return absl::InvalidArgumentError(
-          "server.tls_listen needs server.tls_certificate and server.tls_key");
-    }
-    config.listen.push_back({.address = values.tls_listen,
-                             .tls_certificate = values.tls_certificate,
-                             .tls_key = values.tls_key,
-                             .for_clients = true});
-  }
-  if (config.listen.empty()) {
-    return absl::InvalidArgumentError("set server.listen, server.tls_listen or both");
-  }
-  config.generic = door;
-  config.generic_services = OfferedServices();
-  config.healthy = [gateway] { return gateway->Healthy(); };
-  // Room to read what is too large and say so with a reason; gRPC's own refusal has none.
-  config.max_receive_bytes = static_cast<int>(4 * values.session.max_frame_bytes);
-  config.connection_idle = std::chrono::seconds(values.connection_idle_seconds);
-  config.calls_per_connection = values.calls_per_connection;
-  return rpc::Server::Start(config);
+absl::StatusOr<std::unique_ptr<Serving>> Serving::Start(const GatewayConfig& values,
+                                                        Gateway* gateway) {
+  std::unique_ptr<Serving> serving(new Serving);
+  rpc::ServerConfig standard;
+  standard.generic_services = OfferedServices();
+  standard.healthy = [gateway] { return gateway->Healthy(); };
+  IM_ASSIGN_OR_RETURN(serving->standard_, rpc::Server::Start(standard));
+  gateway->SetStandardServices(serving->standard_->InProcessChannel());
+
+  DoorOptions door;
+  door.listen = values.listen;
+  door.tls_listen = values.tls_listen;
+  door.tls_certificate = values.tls_certificate;
+  door.tls_key = values.tls_key;
+  door.loops = values.loops;
+  door.max_connections = values.max_connections;
+  // Room to read what is too large and say so with a reason.
+  door.connection.call.max_message_bytes = 4 * values.session.max_frame_bytes;
+  door.connection.call.response_patience = values.response_patience;
+  door.connection.idle = std::chrono::seconds(values.connection_idle_seconds);
+  door.connection.max_calls = static_cast<uint32_t>(values.calls_per_connection);
+  IM_ASSIGN_OR_RETURN(serving->door_, Http2Door::Open(door, gateway));
+  return serving;
 }
 
 }  // namespace im::gateway

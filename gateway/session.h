@@ -70,6 +70,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   // From the door.
   bool OnFrame(std::string bytes) override;
   void OnRoom() override;
+  void OnHalfClosed() override { OnClosed(); }
   void OnClosed() override;
 
   // SyncDevice: the stream goes on with this token; `have` as the frame.

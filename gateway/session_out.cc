@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/random.h"
+#include "common/rpc/status.h"
 #include "gateway/session.h"
 
 namespace im::gateway {
@@ -215,7 +216,7 @@ bool Session::WriteNext() {
     if (touched & 1) context_->hub->links().at(i)->Flush();
   }
   if (end) {
-    sink->End(status);
+    sink->End(rpc::ToGrpc(status));
     return false;
   }
   FramesOutCounter().Increment();

@@ -221,6 +221,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
 
 Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
 
+std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
+  return server_->InProcessChannel(grpc::ChannelArguments());
+}
+
 void Server::Drain() {
   draining_.store(true);
   if (health_ != nullptr) health_->Wake();

@@ -54,6 +54,8 @@ class Server {
 
   // The addresses in force, with ports filled in, in the order of ServerConfig.listen.
   const std::vector<std::string>& addresses() const { return addresses_; }
+  // To the server itself, without a socket.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
   // Health says NOT_SERVING from now on; calls go on.
   void Drain();
   // Waits for running calls until the deadline, then cancels them.

@@ -116,7 +116,7 @@ TEST_F(DoorTest, RefusesRequestsThatAreTooLarge) {
 
 // What is answered and not read is held by the gateway, but not for ever.
 TEST_F(DoorTest, CutsACallWhoseResponseIsNotTaken) {
-  response_patience_ = milliseconds(100);
+  config_.response_patience = milliseconds(100);
   Start();
   auth::v1::LogInRequest request;
   request.set_user_name("large");
@@ -209,15 +209,14 @@ TEST_F(DoorTest, NamesAllPublicServices) {
 TEST_F(DoorTest, RefusesPlaintextOnAPublicAddress) {
   auto gateway = Gateway::Create(options_);
   ASSERT_TRUE(gateway.ok());
-  GrpcDoor door(gateway->get());
   config_.listen = "0.0.0.0:0";
-  const auto server = Serve(config_, &door, gateway->get());
+  const auto server = Serving::Start(config_, gateway->get());
   ASSERT_FALSE(server.ok());
   EXPECT_THAT(std::string(server.status().message()), HasSubstr("without TLS"));
   config_.listen = "";
-  EXPECT_FALSE(Serve(config_, &door, gateway->get()).ok());
+  EXPECT_FALSE(Serving::Start(config_, gateway->get()).ok());
   config_.tls_listen = "127.0.0.1:0";
-  EXPECT_FALSE(Serve(config_, &door, gateway->get()).ok());
+  EXPECT_FALSE(Serving::Start(config_, gateway->get()).ok());
 }
 
 TEST(IsLocalTest, GoesByAddressesNotByNames) {

@@ -42,9 +42,8 @@ void GatewayTest::StartGateway() {
   auto gateway = Gateway::Create(options_);
   ASSERT_TRUE(gateway.ok()) << gateway.status();
   gateway_ = *std::move(gateway);
-  door_ = std::make_unique<GrpcDoor>(gateway_.get(), response_patience_);
   config_.session.max_frame_bytes = options_.session.max_frame_bytes;
-  auto server = Serve(config_, door_.get(), gateway_.get());
+  auto server = Serving::Start(config_, gateway_.get());
   ASSERT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
 }
@@ -57,7 +56,6 @@ void GatewayTest::Start() {
 
 void GatewayTest::StopGateway() {
   server_.reset();
-  door_.reset();
   gateway_.reset();
 }
 

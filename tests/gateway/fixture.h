@@ -11,7 +11,6 @@
 
 #include "gateway/config.h"
 #include "gateway/gateway.h"
-#include "gateway/grpc_door.h"
 #include "gateway/serve.h"
 #include "tests/gateway/device.h"
 #include "tests/gateway/fake_service.h"
@@ -42,15 +41,13 @@ class GatewayTest : public ::testing::Test {
   std::string dir_;
   GatewayOptions options_;
   GatewayConfig config_;
-  milliseconds response_patience_{std::chrono::seconds(30)};
   std::unique_ptr<FakeService> auth_;
   std::unique_ptr<FakeService> chat_;
   std::unique_ptr<FakeService> presence_;
   Mutex revoked_mu_;
   std::set<int64_t> revoked_;
   std::unique_ptr<Gateway> gateway_;
-  std::unique_ptr<GrpcDoor> door_;
-  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<Serving> server_;
 };
 
 // Bytes of chat events that mean nothing but can be parsed.

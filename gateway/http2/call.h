@@ -1,0 +1,124 @@
+// One gRPC call on a connection: an HTTP/2 stream with messages both ways.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/door.h"
+#include "gateway/http2/grpc_wire.h"
+#include "gateway/http2/loop.h"
+
+namespace im::gateway::http2 {
+
+// What a call has its connection do for it. All on the loop.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  // Sends the response's headers; with a status, that is all there is to the response.
+  virtual void Respond(int32_t id, const grpc::Status* only) = 0;
+  // Has the call asked for bytes.
+  virtual void ResumeData(int32_t id) = 0;
+  // After the last byte.
+  virtual void SendTrailers(int32_t id, const grpc::Status& status) = 0;
+  // So many bytes of the request were used up: the client may send as many again.
+  virtual void Consume(int32_t id, size_t bytes) = 0;
+  virtual void Reset(int32_t id) = 0;
+  // An answer that is not gRPC: to who does not speak it.
+  virtual void RespondHttp(int32_t id, int http_status) = 0;
+};
+
+struct CallOptions {
+  size_t max_message_bytes = 2 << 20;
+  // A call whose client has not taken the end of its response so long after it was there is cut:
+  // until then the response is held.
+  std::chrono::milliseconds response_patience{30'000};
+};
+
+// Lives until both the connection and who answers it have let go. Methods of Sink are thread-safe;
+// all else is the loop's.
+class Call : public Sink, public std::enable_shared_from_this<Call> {
+ public:
+  Call(Loop* loop, Stream* stream, int32_t id, std::string address, const CallOptions* options);
+  ~Call() override = default;
+
+  // From the connection.
+  void OnHeader(std::string_view name, std::string_view value);
+  void OnHeadersEnd(Front* front);
+  void OnData(std::string_view bytes);
+  void OnHalfClosed();
+  // The stream is gone; nothing of the connection is touched any more.
+  void OnGone();
+  bool half_closed() const { return half_closed_; }
+  // Puts what is to be sent into `bytes`; 0: nothing yet. `*last`: there is no more to come, and
+  // trailers have been given to the connection.
+  size_t TakeData(uint8_t* bytes, size_t size, bool* last);
+
+  // From the loop.
+  void Do(Errand* errand);
+  void OnDeadline();
+
+  // Sink.
+  bool Write(const Frame& frame) override;
+  void End(const grpc::Status& status) override;
+  void Read() override;
+  void Cut() override;
+
+ private:
+  void Refuse(const absl::Status& status);
+  void Finish(const grpc::Status& status);
+  absl::Status CheckHeaders();
+  void ReadMessages();
+  absl::Status Decompress(std::string* message) const;
+  absl::Status OnMessage(std::string message);
+  absl::Status OnRequestEnd();
+  void StartUnary(const std::string& request);
+  void StopDeadline();
+  void GiveRoom();
+
+  Loop* const loop_;
+  const int32_t id_;
+  const CallOptions* const options_;
+  // Bytes given to Write and not yet sent.
+  std::atomic<size_t> under_way_{0};
+
+  // The loop's.
+  Stream* stream_;  // null once it is gone
+  Front* front_ = nullptr;
+  Front::Kind kind_ = Front::Kind::kUnary;
+  struct Headers {
+    CallInfo call;
+    std::string method;
+    std::string content_type;
+    std::string encoding;
+    std::string timeout;
+    size_t bytes = 0;
+  };
+  // Until the stream is opened or the unary call passed on.
+  std::unique_ptr<Headers> headers_;
+  bool headers_end_ = false;
+  std::string encoding_;
+  std::optional<Loop::Timers::iterator> deadline_;
+  std::shared_ptr<SessionEvents> events_;
+  std::shared_ptr<OngoingCall> ongoing_;
+  MessageReader reader_;
+  size_t unconsumed_ = 0;
+  bool paused_ = false;
+  bool half_closed_ = false;
+  bool half_close_told_ = false;
+  bool responded_ = false;
+  bool finished_ = false;
+  bool owes_room_ = false;
+  std::vector<Frame> out_;
+  size_t out_first_ = 0;
+  // Of the first frame, its prefix counted.
+  size_t out_offset_ = 0;
+  std::unique_ptr<grpc::Status> end_;
+};
+
+}  // namespace im::gateway::http2

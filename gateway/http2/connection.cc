@@ -1,0 +1,356 @@
+#include "gateway/http2/connection.h"
+
+#include <sys/epoll.h>
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/metrics.h"
+#include "gateway/http2/grpc_wire.h"
+
+namespace im::gateway::http2 {
+namespace {
+
+// What all calls of a connection may send before we took it: no call waits for another's reader.
+constexpr int32_t kConnectionWindow = 4 << 20;
+// What is made ready at once for the socket.
+constexpr size_t kSendBytes = 64 << 10;
+// A client that cancels all the time gets so many a second.
+constexpr uint64_t kResetBurst = 500;
+constexpr uint64_t kResetsPerSecond = 100;
+// Answers to a client's pings and settings that may wait while it does not read.
+constexpr size_t kMaxWaitingAnswers = 100;
+constexpr uint32_t kMaxHeaderListBytes = 16 << 10;
+
+prometheus::Gauge& ConnectionsGauge() {
+  static auto& gauge =
+      GaugeFamily("im_gateway_connections", "Connections of clients that are open.").Add({});
+  return gauge;
+}
+prometheus::Counter& MisbehavedCounter() {
+  static auto& counter =
+      CounterFamily("im_gateway_connections_misbehaved_total",
+                    "Connections that ended because the client broke the rules of HTTP/2.")
+          .Add({});
+  return counter;
+}
+
+std::string_view View(const uint8_t* bytes, size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+// Of constants, and of what lives until the call that takes it returns, which copies.
+nghttp2_nv Header(std::string_view name, std::string_view value) {
+  const auto bytes = [](std::string_view text) {
+    return const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(text.data()));
+  };
+  return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
+}
+
+}  // namespace
+
+// What nghttp2 tells us; `user_data` is the connection. 0: go on.
+struct Connection::Callbacks {
+  static Connection* Of(void* user_data) { return static_cast<Connection*>(user_data); }
+  static Call* CallOf(nghttp2_session* session, int32_t id) {
+    return static_cast<Call*>(nghttp2_session_get_stream_user_data(session, id));
+  }
+
+  static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    Connection* const self = Of(user_data);
+    auto call = std::make_shared<Call>(self->loop_, self, frame->hd.stream_id, self->address_,
+                                       &self->options_->call);
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, call.get());
+    self->calls_[frame->hd.stream_id] = std::move(call);
+    return 0;
+  }
+
+  static int OnHeader(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
+                      size_t name_size, const uint8_t* value, size_t value_size, uint8_t, void*) {
+    if (Call* const call = CallOf(session, frame->hd.stream_id)) {
+      call->OnHeader(View(name, name_size), View(value, value_size));
+    }
+    return 0;
+  }
+
+  static int OnFrame(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+    Call* const call = CallOf(session, frame->hd.stream_id);
+    if (call == nullptr) return 0;
+    if (frame->hd.type == NGHTTP2_HEADERS) call->OnHeadersEnd(Of(user_data)->front_);
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) call->OnHalfClosed();
+    return 0;
+  }
+
+  static int OnData(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* bytes,
+                    size_t size, void*) {
+    // One slow reader behind a connection does not hold up the others on it.
+    nghttp2_session_consume_connection(session, size);
+    if (Call* const call = CallOf(session, id)) call->OnData(View(bytes, size));
+    return 0;
+  }
+
+  static int OnStreamClose(nghttp2_session*, int32_t id, uint32_t, void* user_data) {
+    Connection* const self = Of(user_data);
+    const auto found = self->calls_.find(id);
+    if (found == self->calls_.end()) return 0;
+    const std::shared_ptr<Call> call = std::move(found->second);
+    self->calls_.erase(found);
+    if (self->calls_.empty()) self->idle_since_ = Loop::Clock::now();
+    call->OnGone();
+    return 0;
+  }
+
+  static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void*) {
+    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+    const Call* const call = CallOf(session, frame->hd.stream_id);
+    // The answer is complete; what the client still wanted to say is not wanted.
+    if (call != nullptr && !call->half_closed()) {
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+  }
+
+  static ssize_t TakeData(nghttp2_session* session, int32_t id, uint8_t* bytes, size_t size,
+                          uint32_t* flags, nghttp2_data_source*, void*) {
+    Call* const call = CallOf(session, id);
+    if (call == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    bool last = false;
+    const size_t taken = call->TakeData(bytes, size, &last);
+    if (last) *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    if (taken == 0 && !last) return NGHTTP2_ERR_DEFERRED;
+    return static_cast<ssize_t>(taken);
+  }
+
+  static const nghttp2_session_callbacks* All() {
+    static nghttp2_session_callbacks* const all = [] {
+      nghttp2_session_callbacks* made = nullptr;
+      nghttp2_session_callbacks_new(&made);
+      nghttp2_session_callbacks_set_on_begin_headers_callback(made, OnBeginHeaders);
+      nghttp2_session_callbacks_set_on_header_callback(made, OnHeader);
+      nghttp2_session_callbacks_set_on_frame_recv_callback(made, OnFrame);
+      nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, OnData);
+      nghttp2_session_callbacks_set_on_stream_close_callback(made, OnStreamClose);
+      nghttp2_session_callbacks_set_on_frame_send_callback(made, OnFrameSent);
+      return made;
+    }();
+    return all;
+  }
+
+  static const nghttp2_option* Options() {
+    static nghttp2_option* const options = [] {
+      nghttp2_option* made = nullptr;
+      nghttp2_option_new(&made);
+      nghttp2_option_set_no_auto_window_update(made, 1);
+      nghttp2_option_set_no_closed_streams(made, 1);
+      nghttp2_option_set_max_outbound_ack(made, kMaxWaitingAnswers);
+      nghttp2_option_set_stream_reset_rate_limit(made, kResetBurst, kResetsPerSecond);
+      return made;
+    }();
+    return options;
+  }
+};
+
+Connection::Connection(Loop* loop, Front* front, const ConnectionOptions* options,
+                       std::unique_ptr<Socket> socket, std::string address)
+    : loop_(loop),
+      front_(front),
+      options_(options),
+      socket_(std::move(socket)),
+      address_(std::move(address)),
+      watched_(EPOLLIN),
+      heard_at_(Loop::Clock::now()),
+      idle_since_(heard_at_) {
+  ConnectionsGauge().Increment();
+  loop_->Watch(socket_->fd(), watched_, this);
+}
+
+Connection::~Connection() {
+  Close();
+  nghttp2_session_del(session_);
+  ConnectionsGauge().Decrement();
+}
+
+void Connection::OnReady(uint32_t events) {
+  if (closed_) return;
+  if (session_ == nullptr) {
+    const Socket::Io done = socket_->Handshake();
+    if (done == Socket::Io::kClosed) return Close();
+    if (done == Socket::Io::kWait) return WatchFor();
+    if (!Begin()) return Close();
+  }
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !Read()) return Close();
+  WriteSoon();
+}
+
+bool Connection::Begin() {
+  if (nghttp2_session_server_new2(&session_, Callbacks::All(), this, Callbacks::Options()) != 0) {
+    return false;
+  }
+  const nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options_->max_calls},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kMaxHeaderListBytes},
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+  };
+  return nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)) == 0 &&
+         nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow) ==
+             0;
+}
+
+bool Connection::Read() {
+  std::vector<uint8_t>& scratch = loop_->scratch();
+  for (;;) {
+    size_t count = 0;
+    const Socket::Io read = socket_->Read(scratch.data(), scratch.size(), &count);
+    if (read == Socket::Io::kWait) return true;
+    if (read == Socket::Io::kClosed) return false;
+    heard_at_ = Loop::Clock::now();
+    pinged_ = false;
+    if (nghttp2_session_mem_recv(session_, scratch.data(), count) < 0) {
+      MisbehavedCounter().Increment();
+      // Says why, if there is room for it.
+      nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
+      Flush();
+      return false;
+    }
+    // What epoll still sees is read when the others had their turn.
+    if (!socket_->holds_bytes()) return true;
+  }
+}
+
+void Connection::WriteSoon() {
+  if (!std::exchange(dirty_, true)) loop_->WriteSoon(this);
+}
+
+void Connection::Write() {
+  dirty_ = false;
+  if (closed_ || session_ == nullptr) return;
+  Flush();
+  if (closed_) return;
+  const bool over = pending_.empty() && nghttp2_session_want_read(session_) == 0 &&
+                    nghttp2_session_want_write(session_) == 0;
+  if (over || (going_away_ && calls_.empty() && pending_.empty())) return Close();
+  WatchFor();
+}
+
+void Connection::Flush() {
+  for (;;) {
+    while (pending_.size() < kSendBytes) {
+      const uint8_t* bytes = nullptr;
+      const ssize_t size = nghttp2_session_mem_send(session_, &bytes);
+      if (size < 0) return Close();
+      if (size == 0) break;
+      pending_.append(View(bytes, static_cast<size_t>(size)));
+    }
+    if (pending_.empty()) return;
+    while (pending_first_ < pending_.size()) {
+      size_t count = 0;
+      const Socket::Io written = socket_->Write(pending_.data() + pending_first_,
+                                                pending_.size() - pending_first_, &count);
+      if (written == Socket::Io::kClosed) return Close();
+      if (written == Socket::Io::kWait) return;
+      pending_first_ += count;
+    }
+    // An idle connection holds no buffer.
+    pending_ = std::string();
+    pending_first_ = 0;
+  }
+}
+
+void Connection::WatchFor() {
+  const bool write = pending_first_ < pending_.size() || socket_->wants_write();
+  const uint32_t wanted = EPOLLIN | (write ? uint32_t{EPOLLOUT} : 0u);
+  if (wanted == watched_) return;
+  watched_ = wanted;
+  loop_->Change(socket_->fd(), watched_, this);
+}
+
+void Connection::OnTick(Loop::Clock::time_point now) {
+  if (closed_) return;
+  if (calls_.empty() && now - idle_since_ >= options_->idle) {
+    if (session_ == nullptr || std::exchange(going_away_, true)) return Close();
+    nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
+    return WriteSoon();
+  }
+  if (session_ == nullptr) return;
+  const auto silent = now - heard_at_;
+  if (silent >= options_->keepalive + options_->keepalive_patience) return Close();
+  if (silent >= options_->keepalive && !std::exchange(pinged_, true)) {
+    nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+    WriteSoon();
+  }
+}
+
+void Connection::GoAway() {
+  if (closed_) return;
+  if (session_ == nullptr) return Close();
+  going_away_ = true;
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
+                        nullptr, 0);
+  WriteSoon();
+}
+
+void Connection::Close() {
+  if (std::exchange(closed_, true)) return;
+  loop_->Forget(socket_->fd());
+  const auto calls = std::exchange(calls_, {});
+  for (const auto& [id, call] : calls) call->OnGone();
+  loop_->Destroy(this);
+}
+
+Call* Connection::Find(int32_t id) const {
+  const auto found = calls_.find(id);
+  return found == calls_.end() ? nullptr : found->second.get();
+}
+
+void Connection::SubmitHeaders(int32_t id, const nghttp2_nv* headers, size_t count, bool data) {
+  nghttp2_data_provider provider{};
+  provider.read_callback = Callbacks::TakeData;
+  nghttp2_submit_response(session_, id, headers, count, data ? &provider : nullptr);
+  WriteSoon();
+}
+
+void Connection::Respond(int32_t id, const grpc::Status* only) {
+  std::vector<nghttp2_nv> headers = {Header(":status", "200"),
+                                     Header("content-type", "application/grpc"),
+                                     Header("grpc-accept-encoding", kAcceptedEncodings)};
+  const auto trailers =
+      only == nullptr ? std::vector<std::pair<std::string, std::string>>() : Trailers(*only);
+  for (const auto& [name, value] : trailers) headers.push_back(Header(name, value));
+  SubmitHeaders(id, headers.data(), headers.size(), only == nullptr);
+}
+
+void Connection::RespondHttp(int32_t id, int http_status) {
+  const std::string status = absl::StrCat(http_status);
+  const nghttp2_nv headers[] = {Header(":status", status)};
+  SubmitHeaders(id, headers, std::size(headers), false);
+}
+
+void Connection::ResumeData(int32_t id) {
+  nghttp2_session_resume_data(session_, id);
+  WriteSoon();
+}
+
+void Connection::SendTrailers(int32_t id, const grpc::Status& status) {
+  const auto trailers = Trailers(status);
+  std::vector<nghttp2_nv> headers;
+  for (const auto& [name, value] : trailers) headers.push_back(Header(name, value));
+  nghttp2_submit_trailer(session_, id, headers.data(), headers.size());
+}
+
+void Connection::Consume(int32_t id, size_t bytes) {
+  if (bytes == 0) return;
+  nghttp2_session_consume_stream(session_, id, bytes);
+  WriteSoon();
+}
+
+void Connection::Reset(int32_t id) {
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+  WriteSoon();
+}
+
+}  // namespace im::gateway::http2

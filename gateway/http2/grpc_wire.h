@@ -1,0 +1,52 @@
+// What gRPC says within HTTP/2: PROTOCOL-HTTP2.md of the grpc repository.
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace im::gateway::http2 {
+
+// Before each message: whether it is compressed, and its length.
+inline constexpr size_t kPrefixBytes = 5;
+void PutPrefix(size_t message_bytes, uint8_t* prefix);
+
+// Header "grpc-timeout": "5S", "100m". nullopt if it is none.
+std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view text);
+
+// Header "grpc-message".
+std::string PercentEncode(std::string_view text);
+
+// The headers that end a call.
+std::vector<std::pair<std::string, std::string>> Trailers(const grpc::Status& status);
+
+// Header "grpc-accept-encoding".
+inline constexpr char kAcceptedEncodings[] = "identity,deflate,gzip";
+// A compressed message. nullopt: it is none, or larger than that.
+std::optional<std::string> Inflate(std::string_view compressed, size_t max_bytes);
+
+// Cuts what arrives into messages. Not thread-safe.
+class MessageReader {
+ public:
+  explicit MessageReader(size_t max_message_bytes) : max_(max_message_bytes) {}
+
+  // kTooLarge, kMalformed: it is of no more use.
+  enum class Next { kMessage, kCompressed, kIncomplete, kTooLarge, kMalformed };
+
+  void Append(std::string_view bytes) { bytes_.append(bytes); }
+  Next Read(std::string* message);
+  // Nothing of a message is left.
+  bool empty() const { return bytes_.empty(); }
+
+ private:
+  const size_t max_;
+  std::string bytes_;
+};
+
+}  // namespace im::gateway::http2

@@ -1,0 +1,106 @@
+#include "gateway/relay.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <optional>
+#include <utility>
+
+#include "common/base/mutex.h"
+#include "common/rpc/bytes.h"
+#include "common/rpc/call.h"
+
+namespace im::gateway {
+namespace {
+
+// Thread-safe. Lives until both the door and gRPC (OnDone) have let go.
+class RelayedCall : public SessionEvents,
+                    public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                    public std::enable_shared_from_this<RelayedCall> {
+ public:
+  explicit RelayedCall(std::shared_ptr<Sink> sink) : sink_(std::move(sink)) {}
+
+  void Begin(const CallInfo& call, grpc::GenericStub* stub) {
+    self_ = shared_from_this();
+    if (call.deadline != std::chrono::system_clock::time_point::max()) {
+      context_.set_deadline(call.deadline);
+    }
+    if (!call.authorization.empty()) {
+      context_.AddMetadata(rpc::kAuthorizationKey, call.authorization);
+    }
+    context_.AddMetadata(rpc::kRequestIdKey, call.request_id);
+    stub->PrepareBidiStreamingCall(&context_, call.path, grpc::StubOptions(), this);
+    StartRead(&in_);
+    // Reads and writes are begun from outside of reactions, too.
+    AddHold();
+    StartCall();
+  }
+
+  bool OnFrame(std::string bytes) override {
+    MutexLock lock(&mu_);
+    if (over_) return true;
+    out_ = rpc::ToByteBuffer(bytes);
+    writing_ = true;
+    StartWrite(&out_);
+    return false;
+  }
+  void OnHalfClosed() override {
+    MutexLock lock(&mu_);
+    if (over_) return;
+    // After the message that is under way.
+    if (writing_) {
+      half_close_waits_ = true;
+    } else {
+      StartWritesDone();
+    }
+  }
+  void OnRoom() override {
+    MutexLock lock(&mu_);
+    if (!over_) StartRead(&in_);
+  }
+  void OnClosed() override { context_.TryCancel(); }
+
+  void OnWriteDone(bool ok) override {
+    {
+      MutexLock lock(&mu_);
+      writing_ = false;
+      if (ok && std::exchange(half_close_waits_, false)) StartWritesDone();
+    }
+    sink_->Read();
+  }
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      MutexLock lock(&mu_);
+      if (!std::exchange(over_, true)) RemoveHold();
+      return;
+    }
+    const Frame frame(rpc::ToString(in_));
+    if (sink_->Write(frame)) OnRoom();
+  }
+  void OnDone(const grpc::Status& status) override {
+    sink_->End(status);
+    const std::shared_ptr<RelayedCall> self = std::move(self_);
+  }
+
+ private:
+  const std::shared_ptr<Sink> sink_;
+  std::shared_ptr<RelayedCall> self_;
+  grpc::ClientContext context_;
+  grpc::ByteBuffer in_;
+  grpc::ByteBuffer out_;
+  Mutex mu_;
+  bool writing_ IM_GUARDED_BY(mu_) = false;
+  bool half_close_waits_ IM_GUARDED_BY(mu_) = false;
+  // The service has said its last; nothing more may be begun.
+  bool over_ IM_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace
+
+std::shared_ptr<SessionEvents> Relay(const CallInfo& call, grpc::GenericStub* stub,
+                                     std::shared_ptr<Sink> sink) {
+  auto relayed = std::make_shared<RelayedCall>(std::move(sink));
+  relayed->Begin(call, stub);
+  return relayed;
+}
+
+}  // namespace im::gateway

@@ -1,0 +1,334 @@
+// The door's HTTP/2: what gRPC says in it, and clients that do not keep to it.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <nghttp2/nghttp2.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cstdlib>
+#include <thread>
+
+#include "common/rpc/status.h"
+#include "gateway/http2/grpc_wire.h"
+#include "im/chat/v1/messages.grpc.pb.h"
+#include "im/gateway/v1/gateway.grpc.pb.h"
+#include "tests/gateway/fixture.h"
+
+namespace im::gateway::http2 {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Optional;
+using ::testing::Pair;
+using namespace std::chrono_literals;
+
+TEST(GrpcWireTest, Timeouts) {
+  EXPECT_THAT(ParseTimeout("5S"), Optional(5s));
+  EXPECT_THAT(ParseTimeout("100m"), Optional(100ms));
+  EXPECT_THAT(ParseTimeout("1H"), Optional(1h));
+  EXPECT_THAT(ParseTimeout("2M"), Optional(2min));
+  EXPECT_THAT(ParseTimeout("3u"), Optional(3us));
+  EXPECT_THAT(ParseTimeout("4n"), Optional(4ns));
+  EXPECT_TRUE(ParseTimeout("99999999H").has_value());
+  for (const char* bad : {"", "S", "5", "5s", "-5S", "123456789S", "5 S"}) {
+    EXPECT_EQ(ParseTimeout(bad), std::nullopt) << bad;
+  }
+}
+
+TEST(GrpcWireTest, StatusInHeaders) {
+  EXPECT_EQ(PercentEncode("50 % of \n\xc3\xa9"), "50 %25 of %0A%C3%A9");
+  EXPECT_THAT(Trailers(grpc::Status::OK), ElementsAre(Pair("grpc-status", "0")));
+  EXPECT_THAT(Trailers(grpc::Status(grpc::StatusCode::ABORTED, "a\nb", "\xff")),
+              ElementsAre(Pair("grpc-status", "10"), Pair("grpc-message", "a%0Ab"),
+                          Pair("grpc-status-details-bin", "/w==")));
+}
+
+std::string Framed(const std::string& message, char flag = 0) {
+  uint8_t prefix[kPrefixBytes];
+  PutPrefix(message.size(), prefix);
+  prefix[0] = static_cast<uint8_t>(flag);
+  return std::string(reinterpret_cast<char*>(prefix), kPrefixBytes) + message;
+}
+
+TEST(GrpcWireTest, MessagesHoweverTheyAreCut) {
+  const std::vector<std::string> messages = {"", "a", std::string(300, 'b'), "", "c"};
+  std::string bytes;
+  for (const std::string& message : messages) bytes += Framed(message);
+  for (const size_t piece : {1u, 2u, 7u, 304u, 10'000u}) {
+    MessageReader reader(1000);
+    std::vector<std::string> read;
+    std::string message;
+    for (size_t at = 0; at < bytes.size(); at += piece) {
+      reader.Append(std::string_view(bytes).substr(at, piece));
+      while (reader.Read(&message) == MessageReader::Next::kMessage) read.push_back(message);
+    }
+    EXPECT_EQ(read, messages) << piece;
+    EXPECT_TRUE(reader.empty());
+  }
+}
+
+TEST(GrpcWireTest, MessagesThatAreNone) {
+  std::string message;
+  MessageReader large(10);
+  large.Append(Framed(std::string(11, 'x')).substr(0, 5));
+  EXPECT_EQ(large.Read(&message), MessageReader::Next::kTooLarge);
+  MessageReader flagged(10);
+  flagged.Append(Framed("x", 2));
+  EXPECT_EQ(flagged.Read(&message), MessageReader::Next::kMalformed);
+  MessageReader compressed(10);
+  compressed.Append(Framed("x", 1));
+  EXPECT_EQ(compressed.Read(&message), MessageReader::Next::kCompressed);
+}
+
+TEST(GrpcWireTest, Inflates) {
+  const std::string text(100'000, 'x');
+  std::string packed(compressBound(text.size()), 0);
+  uLongf size = packed.size();
+  ASSERT_EQ(compress(reinterpret_cast<Bytef*>(packed.data()), &size,
+                     reinterpret_cast<const Bytef*>(text.data()), text.size()),
+            Z_OK);
+  packed.resize(size);
+  EXPECT_EQ(Inflate(packed, text.size()), text);
+  EXPECT_EQ(Inflate(packed, text.size() - 1), std::nullopt) << "a bomb";
+  EXPECT_EQ(Inflate(packed.substr(0, size / 2), text.size()), std::nullopt);
+  EXPECT_EQ(Inflate("nonsense", 100), std::nullopt);
+}
+
+// A client that says what the test wants, byte by byte if need be.
+class Peer {
+ public:
+  explicit Peer(const std::string& address) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+    EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+    const timeval patience{20, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    nghttp2_session_callbacks* callbacks = nullptr;
+    nghttp2_session_callbacks_new(&callbacks);
+    nghttp2_session_callbacks_set_on_header_callback(
+        callbacks, [](nghttp2_session*, const nghttp2_frame*, const uint8_t* name, size_t name_size,
+                      const uint8_t* value, size_t value_size, uint8_t, void* self) {
+          static_cast<Peer*>(self)->headers[std::string(name, name + name_size)] =
+              std::string(value, value + value_size);
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_stream_close_callback(
+        callbacks, [](nghttp2_session*, int32_t, uint32_t, void* self) {
+          ++static_cast<Peer*>(self)->closed;
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_frame_recv_callback(
+        callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* self) {
+          if (frame->hd.type == NGHTTP2_GOAWAY) {
+            static_cast<Peer*>(self)->goaway = frame->goaway.error_code;
+          }
+          return 0;
+        });
+    nghttp2_session_client_new(&session_, callbacks, this);
+    nghttp2_session_callbacks_del(callbacks);
+    nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, nullptr, 0);
+  }
+  ~Peer() {
+    nghttp2_session_del(session_);
+    close(fd_);
+  }
+
+  int32_t Request(const std::string& method, const std::string& content_type) {
+    const std::string path = "/im.chat.v1.MessageService/MarkRead";
+    const auto header = [](const char* name, const std::string& value) {
+      return nghttp2_nv{reinterpret_cast<uint8_t*>(const_cast<char*>(name)),
+                        reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), strlen(name),
+                        value.size(), NGHTTP2_NV_FLAG_NONE};
+    };
+    const std::string scheme = "http";
+    const std::string authority = "localhost";
+    const nghttp2_nv headers[] = {header(":method", method), header(":scheme", scheme),
+                                  header(":path", path), header(":authority", authority),
+                                  header("content-type", content_type)};
+    nghttp2_data_provider open{};
+    open.read_callback = [](nghttp2_session*, int32_t, uint8_t*, size_t, uint32_t*,
+                            nghttp2_data_source*,
+                            void*) -> ssize_t { return NGHTTP2_ERR_DEFERRED; };
+    return nghttp2_submit_request(session_, nullptr, headers, std::size(headers), &open, nullptr);
+  }
+  void Reset(int32_t stream) {
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
+  }
+  void Ping() { nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr); }
+  // false: the server has hung up.
+  bool Flush() {
+    const uint8_t* bytes = nullptr;
+    for (ssize_t size = 0; (size = nghttp2_session_mem_send(session_, &bytes)) > 0;) {
+      if (!SendBytes({reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)})) {
+        return false;
+      }
+    }
+    return true;
+  }
+  bool SendBytes(std::string_view bytes) {
+    return send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(bytes.size());
+  }
+  // Reads until that holds; false: the server has hung up before.
+  bool ReadUntil(const std::function<bool()>& condition) {
+    uint8_t bytes[4096];
+    while (!condition()) {
+      Flush();
+      const ssize_t size = recv(fd_, bytes, sizeof bytes, 0);
+      if (size < 0 && errno == EAGAIN) ADD_FAILURE() << "the server says nothing";
+      if (size <= 0) return false;
+      nghttp2_session_mem_recv(session_, bytes, static_cast<size_t>(size));
+    }
+    return true;
+  }
+
+  std::map<std::string, std::string> headers;
+  int closed = 0;
+  std::optional<uint32_t> goaway;
+
+ private:
+  const int fd_;
+  nghttp2_session* session_ = nullptr;
+};
+
+class Http2Test : public GatewayTest {
+ protected:
+  void StartOnTcp() {
+    config_.listen = "127.0.0.1:0";
+    Start();
+    config_.listen = server_->addresses().front();
+  }
+  bool ServesOthers() {
+    auto alice = Connect("1:10");
+    return alice->Next().has_welcome();
+  }
+};
+
+TEST_F(Http2Test, AnswersWhoDoesNotSpeakGrpc) {
+  StartOnTcp();
+  Peer get(config_.listen);
+  get.Request("GET", "application/grpc");
+  EXPECT_TRUE(get.ReadUntil([&] { return get.closed > 0; }));
+  EXPECT_EQ(get.headers[":status"], "405");
+  Peer json(config_.listen);
+  json.Request("POST", "application/json");
+  EXPECT_TRUE(json.ReadUntil([&] { return json.closed > 0; }));
+  EXPECT_EQ(json.headers[":status"], "415");
+  Peer http1(config_.listen);
+  http1.SendBytes("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_FALSE(http1.ReadUntil([] { return false; }));
+}
+
+TEST_F(Http2Test, TakesCompressedRequests) {
+  Start();
+  const auto stub = chat::v1::MessageService::NewStub(Channel());
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    grpc::ClientContext context;
+    context.set_compression_algorithm(algorithm);
+    context.AddMetadata("authorization", "Bearer 1:10");
+    chat::v1::MarkReadRequest request;
+    request.set_conversation_id(5);
+    request.set_seq(9);
+    // Long enough to be worth compressing.
+    request.GetReflection()->MutableUnknownFields(&request)->AddLengthDelimited(
+        1000, std::string(5000, 'x'));
+    chat::v1::MarkReadResponse response;
+    const grpc::Status status = stub->MarkRead(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(response.read_seq(), 9);
+  }
+}
+
+TEST_F(Http2Test, EndsAStreamAtItsDeadline) {
+  Start();
+  grpc::GenericStub stub(Channel());
+  const auto client = im::gateway::v1::GatewayService::NewStub(Channel());
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", "Bearer 1:10");
+  context.set_deadline(std::chrono::system_clock::now() + 300ms);
+  const auto stream = client->Connect(&context);
+  im::gateway::v1::ConnectRequest hello;
+  hello.mutable_hello();
+  stream->Write(hello);
+  im::gateway::v1::ConnectResponse frame;
+  while (stream->Read(&frame)) {
+  }
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  Await([&] { return gateway_->sessions() == 0; });
+}
+
+TEST_F(Http2Test, ARapidResetEndsTheConnection) {
+  StartOnTcp();
+  Peer hostile(config_.listen);
+  bool open = true;
+  for (int i = 0; i < 5000 && open; ++i) {
+    const int32_t stream = hostile.Request("POST", "application/grpc");
+    // Said at once: else the request would never be sent.
+    open = hostile.Flush();
+    hostile.Reset(stream);
+    open = open && hostile.Flush();
+  }
+  hostile.ReadUntil([] { return false; });
+  EXPECT_FALSE(open);
+  EXPECT_TRUE(ServesOthers());
+}
+
+TEST_F(Http2Test, WhoPingsAndDoesNotReadIsCut) {
+  StartOnTcp();
+  Peer hostile(config_.listen);
+  bool open = true;
+  for (int i = 0; i < 2'000'000 && open; ++i) {
+    hostile.Ping();
+    open = hostile.Flush();
+  }
+  EXPECT_FALSE(open);
+  EXPECT_TRUE(ServesOthers());
+}
+
+TEST_F(Http2Test, HeadersHaveALimit) {
+  StartOnTcp();
+  const auto stub = chat::v1::MessageService::NewStub(Channel());
+  grpc::ClientContext context;
+  context.AddMetadata("x-long", std::string(17 << 10, 'x'));
+  chat::v1::MarkReadResponse response;
+  const grpc::Status status = stub->MarkRead(&context, {}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(ServesOthers());
+}
+
+TEST_F(Http2Test, HoldsSoManyConnectionsOnly) {
+  config_.max_connections = 4;
+  config_.loops = 2;
+  StartOnTcp();
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < 4; ++i) {
+    peers.push_back(std::make_unique<Peer>(config_.listen));
+    peers.back()->Request("GET", "");
+    EXPECT_TRUE(peers.back()->ReadUntil([&] { return peers.back()->closed > 0; })) << i;
+  }
+  Peer more(config_.listen);
+  EXPECT_FALSE(more.ReadUntil([&] { return !more.headers.empty(); }));
+  peers.clear();
+  Await([&] {
+    Peer again(config_.listen);
+    again.Request("GET", "");
+    return again.ReadUntil([&] { return again.closed > 0; });
+  });
+}
+
+TEST_F(Http2Test, SaysThatItGoes) {
+  StartOnTcp();
+  Peer idle(config_.listen);
+  idle.Request("GET", "");
+  ASSERT_TRUE(idle.ReadUntil([&] { return idle.closed > 0; }));
+  server_->Shutdown(1s);
+  idle.ReadUntil([] { return false; });
+  EXPECT_THAT(idle.goaway, Optional(uint32_t{NGHTTP2_NO_ERROR}));
+}
+
+}  // namespace
+}  // namespace im::gateway::http2
