@@ -11,6 +11,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/mutex.h"
+#include "common/rpc/status.h"
 #include "gateway/gateway.h"
 #include "im/internal/v1/link.grpc.pb.h"
 #include "tests/fuzz/check.h"
@@ -154,11 +155,11 @@ class Client : public Sink {
     changed_.NotifyAll();
     return !slow_;
   }
-  void End(const absl::Status& status) override {
+  void End(const grpc::Status& status) override {
     MutexLock lock(&mu_);
     Check(!ended_ && !full_, "a stream ends once");
     ended_ = true;
-    status_ = status;
+    status_ = rpc::FromGrpc(status);
     changed_.NotifyAll();
   }
   void Read() override {

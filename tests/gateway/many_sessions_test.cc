@@ -18,7 +18,7 @@ class CountingSink : public Sink {
     }
     return true;
   }
-  void End(const absl::Status&) override { ++ended; }
+  void End(const grpc::Status&) override { ++ended; }
   void Read() override {}
   void Cut() override {}
 
