@@ -124,11 +124,11 @@ class Nemesis::Thread {
   void Run() {
     LeaveOutWhatCannotBe();
     if (faults_.empty()) Note(Kind::kFailed, "nemesis", "nothing of this can be done here");
-    while (!faults_.empty() && Wait(options_.pause)) {
+    while (!faults_.empty() && Wait(options_.pause, {})) {
       std::vector<Active> round;
       Begin(&round);
       if (options_.pairs && random_.Between(0, 1) == 1 &&
-          Wait(random_.Between(milliseconds(0), milliseconds(2'000)))) {
+          Wait(random_.Between(milliseconds(0), milliseconds(2'000)), round)) {
         Begin(&round);
       }
       std::sort(round.begin(), round.end(),
@@ -223,8 +223,8 @@ class Nemesis::Thread {
   }
 
   // False: it is time to stop.
-  bool Wait(milliseconds time) {
-    WaitUntil(steady_clock::now() + time, {});
+  bool Wait(milliseconds time, const std::vector<Active>& round) {
+    WaitUntil(steady_clock::now() + time, round);
     MutexLock lock(&mu_);
     return !stopping_;
   }

@@ -211,6 +211,15 @@ void PrivateCluster::Resume() {
   paused_.clear();
 }
 
+bool PrivateCluster::Answers() const {
+  try {
+    Query(nodes_[0], "SELECT 1");
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 void PrivateCluster::SetSlowCommits(bool slow) {
   // The leader of a group sleeps after it took the lock and before it writes.
   Query(nodes_[0],

@@ -40,6 +40,8 @@ class PrivateCluster {
   // Again, after Kill, Abort or its own end; recovers and returns when it answers.
   void Start();
   bool IsRunning() const;
+  // Whether it takes connections and work: not while it recovers from a crash of its own.
+  bool Answers() const;
   bool has_disk() const { return options_.disk_mb > 0; }
   // SIGSTOP and SIGCONT to every process of it.
   void Pause();
