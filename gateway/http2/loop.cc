@@ -1,5 +1,6 @@
 #include "gateway/http2/loop.h"
 
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -148,6 +149,11 @@ int Loop::Patience() const {
 }
 
 void Loop::Thread() {
+  // OpenSSL writes to sockets whose client is gone, too; that is an error here, not a signal.
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
   epoll_event events[kEventsAtOnce];
   for (;;) {
     bool idle = false;
