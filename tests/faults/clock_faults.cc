@@ -35,7 +35,8 @@ Fault Step(const std::string& service) {
   const auto chosen = std::make_shared<std::string>();
   return {.name = "clock-" + service,
           .what = "the clock of an im-" + service + " is set forward or back, and right again",
-          .touches = {service},
+          // It waits until the service, started anew, is healthy, and that needs the others.
+          .touches = {"auth", "chat", "presence", "gateway", "postgres"},
           .least = milliseconds(4'000),
           .most = milliseconds(15'000),
           .begin =

@@ -83,7 +83,6 @@ Fault Stop(const std::string& service, bool long_enough_to_be_noticed) {
               }};
 }
 
-// Every service at once, or some; started in any order, each after a moment.
 // While its commits are under way: they land when it is not there to tell anybody.
 Fault EndWhileCommitting(const std::string& name, const std::string& what, bool for_good) {
   const Chosen chosen = NothingYet();
@@ -115,6 +114,7 @@ Fault EndWhileCommitting(const std::string& name, const std::string& what, bool 
               }};
 }
 
+// Every service at once, or some; started in any order, each after a moment.
 Fault RestartSeveral() {
   const Chosen chosen = NothingYet();
   const auto delays = std::make_shared<std::vector<milliseconds>>();
