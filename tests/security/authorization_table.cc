@@ -11,7 +11,6 @@ constexpr Expected Allowed(const char* why) { return {Expected::kAllowed, Reason
 constexpr Expected Never(const char* why) { return {Expected::kNever, Reason::INTERNAL, why}; }
 
 constexpr auto kStranger = Attacker::kStranger;
-constexpr auto kLeft = Attacker::kLeft;
 constexpr auto kBlocked = Attacker::kBlocked;
 
 // No token, expired, forged, wrong key, revoked, locked (which ends the account's devices); then a
