@@ -296,8 +296,9 @@ TEST_F(TwoChatsTest, AConversationAlwaysGoesToTheSameOne) {
   }
   const auto at_first = [&](const auto& entry) { return entry.second == chat_.get(); };
   const auto count = std::count_if(instance.begin(), instance.end(), at_first);
-  EXPECT_GT(count, 3);
-  EXPECT_LT(count, 17);
+  // Both have some; how many is up to the folder's name, which is random.
+  EXPECT_GT(count, 0);
+  EXPECT_LT(count, 20);
 }
 
 TEST_F(TwoChatsTest, TheOtherTakesOverAndPublishesWhatWasStored) {
