@@ -99,7 +99,8 @@ absl::StatusOr<std::shared_ptr<ProfileTokens>> Context::OpenTokens() {
           ", and its tokens are not for ", server.server, ": choose another --profile there"));
     }
     IM_ASSIGN_OR_RETURN(const auto channel, OpenChannel());
-    tokens_ = std::make_shared<ProfileTokens>(*profile, channel);
+    worker_ = std::make_unique<Workers>(1, 1000);
+    tokens_ = std::make_shared<ProfileTokens>(*profile, channel, worker_.get());
   }
   return tokens_;
 }

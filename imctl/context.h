@@ -111,6 +111,8 @@ class Context {
   std::optional<Profile> profile_;
   std::shared_ptr<client::Channel> channel_;
   std::shared_ptr<ProfileTokens> tokens_;
+  // Last, since it finishes what it has before the others go.
+  std::unique_ptr<Workers> worker_;
 };
 
 // INVALID_ARGUMENT unless it is HOST:PORT, [IPv6]:PORT or unix:/path: gRPC would take a bare host

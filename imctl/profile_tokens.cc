@@ -23,11 +23,12 @@ bool IsGood(const Account& account, const std::string& refused) {
 
 }  // namespace
 
-ProfileTokens::ProfileTokens(Profile profile, std::shared_ptr<client::Channel> channel)
-    : profile_(std::move(profile)), channel_(std::move(channel)) {}
+ProfileTokens::ProfileTokens(Profile profile, std::shared_ptr<client::Channel> channel,
+                             Workers* worker)
+    : profile_(std::move(profile)), channel_(std::move(channel)), worker_(worker) {}
 
 void ProfileTokens::GetToken(const std::string& refused, Done done) {
-  const bool taken = worker_.TrySubmit([this, refused, done] { done(GetTokenNow(refused)); });
+  const bool taken = worker_->TrySubmit([this, refused, done] { done(GetTokenNow(refused)); });
   if (!taken) done(absl::UnavailableError("too many wait for a token"));
 }
 

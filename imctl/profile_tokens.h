@@ -15,9 +15,11 @@ namespace im::imctl {
 // first whether another process has done so already.
 class ProfileTokens : public client::TokenSource {
  public:
-  ProfileTokens(Profile profile, std::shared_ptr<client::Channel> channel);
+  // `worker` must outlive what asks for tokens, and not be destroyed by it: whoever asks may be let
+  // go of on the worker's thread.
+  ProfileTokens(Profile profile, std::shared_ptr<client::Channel> channel, Workers* worker);
 
-  // On a thread of its own, since it may wait for the lock and for the server.
+  // On the worker, since it may wait for the lock and for the server.
   void GetToken(const std::string& refused, Done done) override;
   // The same, waiting for it.
   absl::StatusOr<std::string> GetTokenNow(const std::string& refused);
@@ -25,7 +27,7 @@ class ProfileTokens : public client::TokenSource {
  private:
   const Profile profile_;
   const std::shared_ptr<client::Channel> channel_;
-  Workers worker_{1, 1000};
+  Workers* const worker_;
 };
 
 }  // namespace im::imctl

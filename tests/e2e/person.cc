@@ -59,6 +59,9 @@ void Device::OnConnection(client::ConnectionState now, const absl::Status& reaso
 void Device::OnEntry(const chat::v1::Entry& entry) {
   Note([&] { entries.push_back(entry); });
 }
+void Device::OnGap(const chat::v1::Gap& gap) {
+  Note([&] { gaps.push_back(gap); });
+}
 void Device::OnOwnRecord(const chat::v1::OwnRecord& record) {
   Note([&] { own_records.push_back(record); });
 }

@@ -46,6 +46,7 @@ class Device : public client::Observer {
 
   // Guarded; to be read in WaitFor's condition.
   std::vector<chat::v1::Entry> entries;
+  std::vector<chat::v1::Gap> gaps;
   std::vector<chat::v1::OwnRecord> own_records;
   std::vector<chat::v1::WatermarkChanged> watermarks;
   std::vector<chat::v1::TypingChanged> typings;
@@ -61,6 +62,7 @@ class Device : public client::Observer {
   void OnConnection(client::ConnectionState state, const absl::Status& why,
                     std::chrono::milliseconds retry_in) override;
   void OnEntry(const chat::v1::Entry& entry) override;
+  void OnGap(const chat::v1::Gap& gap) override;
   void OnOwnRecord(const chat::v1::OwnRecord& record) override;
   void OnWatermark(const chat::v1::WatermarkChanged& changed) override;
   void OnTyping(const chat::v1::TypingChanged& changed) override;

@@ -7,7 +7,12 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
 #include <thread>
+
+#include "common/base/workers.h"
+#include "imctl/profile_tokens.h"
 
 namespace im::imctl {
 namespace {
@@ -103,6 +108,27 @@ TEST_F(ProfileTest, OneHoldsTheLockAtATime) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_FALSE(overlapped);
+}
+
+TEST_F(ProfileTest, TokensMayBeLetGoOfByWhoeverAsks) {
+  Account ann = Ann();
+  ann.tokens.mutable_access_expires_at()->set_seconds(time(nullptr) + 3600);
+  const Profile profile = *Profile::Open("work");
+  ASSERT_TRUE(profile.WriteAccount(ann).ok());
+  std::promise<void> let_go;
+  absl::StatusOr<std::string> given;
+  {
+    Workers worker(1, 1);
+    auto tokens = std::make_shared<ProfileTokens>(profile, nullptr, &worker);
+    tokens->GetToken("", [&, tokens](absl::StatusOr<std::string> token) {
+      let_go.get_future().wait();
+      given = std::move(token);
+    });
+    tokens = nullptr;
+    let_go.set_value();
+  }
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_EQ(*given, "access");
 }
 
 }  // namespace
