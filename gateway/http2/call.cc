@@ -71,6 +71,10 @@ absl::Status Call::CheckHeaders() {
   if (headers_->bytes > kMaxHeaderBytes) {
     return Error(Reason::REQUEST_TOO_LARGE, "the headers are larger than 16 KB");
   }
+  // gRPC, by which calls are passed on, ends the process over metadata that is none.
+  const bool ascii = std::all_of(call.authorization.begin(), call.authorization.end(),
+                                 [](char c) { return c >= ' ' && c <= '~'; });
+  if (!ascii) return Error(Reason::TOKEN_INVALID);
   const bool printable = std::all_of(call.request_id.begin(), call.request_id.end(),
                                      [](unsigned char c) { return std::isgraph(c) != 0; });
   if (call.request_id.empty() || call.request_id.size() > 64 || !printable) {

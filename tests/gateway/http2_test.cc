@@ -1,9 +1,4 @@
 // The door's HTTP/2: what gRPC says in it, and clients that do not keep to it.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <nghttp2/nghttp2.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <cstdlib>
@@ -14,6 +9,7 @@
 #include "im/chat/v1/messages.grpc.pb.h"
 #include "im/gateway/v1/gateway.grpc.pb.h"
 #include "tests/gateway/fixture.h"
+#include "tests/gateway/peer.h"
 
 namespace im::gateway::http2 {
 namespace {
@@ -43,13 +39,6 @@ TEST(GrpcWireTest, StatusInHeaders) {
   EXPECT_THAT(Trailers(grpc::Status(grpc::StatusCode::ABORTED, "a\nb", "\xff")),
               ElementsAre(Pair("grpc-status", "10"), Pair("grpc-message", "a%0Ab"),
                           Pair("grpc-status-details-bin", "/w==")));
-}
-
-std::string Framed(const std::string& message, char flag = 0) {
-  uint8_t prefix[kPrefixBytes];
-  PutPrefix(message.size(), prefix);
-  prefix[0] = static_cast<uint8_t>(flag);
-  return std::string(reinterpret_cast<char*>(prefix), kPrefixBytes) + message;
 }
 
 TEST(GrpcWireTest, MessagesHoweverTheyAreCut) {
@@ -96,105 +85,6 @@ TEST(GrpcWireTest, Inflates) {
   EXPECT_EQ(Inflate("nonsense", 100), std::nullopt);
 }
 
-// A client that says what the test wants, byte by byte if need be.
-class Peer {
- public:
-  explicit Peer(const std::string& address) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
-    EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-    const timeval patience{20, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    nghttp2_session_callbacks* callbacks = nullptr;
-    nghttp2_session_callbacks_new(&callbacks);
-    nghttp2_session_callbacks_set_on_header_callback(
-        callbacks, [](nghttp2_session*, const nghttp2_frame*, const uint8_t* name, size_t name_size,
-                      const uint8_t* value, size_t value_size, uint8_t, void* self) {
-          static_cast<Peer*>(self)->headers[std::string(name, name + name_size)] =
-              std::string(value, value + value_size);
-          return 0;
-        });
-    nghttp2_session_callbacks_set_on_stream_close_callback(
-        callbacks, [](nghttp2_session*, int32_t, uint32_t, void* self) {
-          ++static_cast<Peer*>(self)->closed;
-          return 0;
-        });
-    nghttp2_session_callbacks_set_on_frame_recv_callback(
-        callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* self) {
-          if (frame->hd.type == NGHTTP2_GOAWAY) {
-            static_cast<Peer*>(self)->goaway = frame->goaway.error_code;
-          }
-          return 0;
-        });
-    nghttp2_session_client_new(&session_, callbacks, this);
-    nghttp2_session_callbacks_del(callbacks);
-    nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, nullptr, 0);
-  }
-  ~Peer() {
-    nghttp2_session_del(session_);
-    close(fd_);
-  }
-
-  int32_t Request(const std::string& method, const std::string& content_type) {
-    const std::string path = "/im.chat.v1.MessageService/MarkRead";
-    const auto header = [](const char* name, const std::string& value) {
-      return nghttp2_nv{reinterpret_cast<uint8_t*>(const_cast<char*>(name)),
-                        reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), strlen(name),
-                        value.size(), NGHTTP2_NV_FLAG_NONE};
-    };
-    const std::string scheme = "http";
-    const std::string authority = "localhost";
-    const nghttp2_nv headers[] = {header(":method", method), header(":scheme", scheme),
-                                  header(":path", path), header(":authority", authority),
-                                  header("content-type", content_type)};
-    nghttp2_data_provider open{};
-    open.read_callback = [](nghttp2_session*, int32_t, uint8_t*, size_t, uint32_t*,
-                            nghttp2_data_source*,
-                            void*) -> ssize_t { return NGHTTP2_ERR_DEFERRED; };
-    return nghttp2_submit_request(session_, nullptr, headers, std::size(headers), &open, nullptr);
-  }
-  void Reset(int32_t stream) {
-    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
-  }
-  void Ping() { nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr); }
-  // false: the server has hung up.
-  bool Flush() {
-    const uint8_t* bytes = nullptr;
-    for (ssize_t size = 0; (size = nghttp2_session_mem_send(session_, &bytes)) > 0;) {
-      if (!SendBytes({reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)})) {
-        return false;
-      }
-    }
-    return true;
-  }
-  bool SendBytes(std::string_view bytes) {
-    return send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
-           static_cast<ssize_t>(bytes.size());
-  }
-  // Reads until that holds; false: the server has hung up before.
-  bool ReadUntil(const std::function<bool()>& condition) {
-    uint8_t bytes[4096];
-    while (!condition()) {
-      Flush();
-      const ssize_t size = recv(fd_, bytes, sizeof bytes, 0);
-      if (size < 0 && errno == EAGAIN) ADD_FAILURE() << "the server says nothing";
-      if (size <= 0) return false;
-      nghttp2_session_mem_recv(session_, bytes, static_cast<size_t>(size));
-    }
-    return true;
-  }
-
-  std::map<std::string, std::string> headers;
-  int closed = 0;
-  std::optional<uint32_t> goaway;
-
- private:
-  const int fd_;
-  nghttp2_session* session_ = nullptr;
-};
-
 class Http2Test : public GatewayTest {
  protected:
   void StartOnTcp() {
@@ -211,16 +101,17 @@ class Http2Test : public GatewayTest {
 TEST_F(Http2Test, AnswersWhoDoesNotSpeakGrpc) {
   StartOnTcp();
   Peer get(config_.listen);
-  get.Request("GET", "application/grpc");
-  EXPECT_TRUE(get.ReadUntil([&] { return get.closed > 0; }));
+  get.Request({.method = "GET"});
+  EXPECT_TRUE(get.ReadUntilClosed());
   EXPECT_EQ(get.headers[":status"], "405");
   Peer json(config_.listen);
-  json.Request("POST", "application/json");
-  EXPECT_TRUE(json.ReadUntil([&] { return json.closed > 0; }));
+  json.Request({.content_type = "application/json"});
+  EXPECT_TRUE(json.ReadUntilClosed());
   EXPECT_EQ(json.headers[":status"], "415");
   Peer http1(config_.listen);
   http1.SendBytes("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-  EXPECT_FALSE(http1.ReadUntil([] { return false; }));
+  http1.ReadToTheEnd();
+  EXPECT_TRUE(http1.headers.empty());
 }
 
 TEST_F(Http2Test, TakesCompressedRequests) {
@@ -261,18 +152,40 @@ TEST_F(Http2Test, EndsAStreamAtItsDeadline) {
   Await([&] { return gateway_->sessions() == 0; });
 }
 
+// gRPC, which speaks to the services, ends the process when it is given such a value.
+TEST_F(Http2Test, AHeaderThatGrpcWouldNotTakeEndsNobody) {
+  StartOnTcp();
+  for (const char* const path :
+       {"/im.chat.v1.MessageService/MarkRead", "/grpc.health.v1.Health/Check",
+        "/im.gateway.v1.GatewayService/Connect"}) {
+    Peer peer(config_.listen);
+    peer.Request({.path = path,
+                  .headers = {{"authorization", "Bearer \xff\xfe"}, {"x-request-id", "\xff"}},
+                  .body = Framed("")});
+    EXPECT_TRUE(peer.ReadUntilClosed()) << path;
+    EXPECT_EQ(peer.headers["grpc-status"], "16") << path;
+  }
+  for (const char* const path :
+       {"/im.chat.v1.MessageService/\xff", "/\xff", "/im.chat.v1.\x01/X"}) {
+    Peer peer(config_.listen);
+    peer.Request({.path = path, .headers = {{"authorization", "Bearer 1:10"}}, .body = Framed("")});
+    EXPECT_TRUE(peer.ReadUntilClosed()) << path;
+  }
+  EXPECT_TRUE(ServesOthers());
+}
+
 TEST_F(Http2Test, ARapidResetEndsTheConnection) {
   StartOnTcp();
   Peer hostile(config_.listen);
   bool open = true;
   for (int i = 0; i < 5000 && open; ++i) {
-    const int32_t stream = hostile.Request("POST", "application/grpc");
+    const int32_t stream = hostile.Request({});
     // Said at once: else the request would never be sent.
     open = hostile.Flush();
     hostile.Reset(stream);
     open = open && hostile.Flush();
   }
-  hostile.ReadUntil([] { return false; });
+  hostile.ReadToTheEnd();
   EXPECT_FALSE(open);
   EXPECT_TRUE(ServesOthers());
 }
@@ -307,26 +220,26 @@ TEST_F(Http2Test, HoldsSoManyConnectionsOnly) {
   std::vector<std::unique_ptr<Peer>> peers;
   for (int i = 0; i < 4; ++i) {
     peers.push_back(std::make_unique<Peer>(config_.listen));
-    peers.back()->Request("GET", "");
-    EXPECT_TRUE(peers.back()->ReadUntil([&] { return peers.back()->closed > 0; })) << i;
+    peers.back()->Request({.method = "GET"});
+    EXPECT_TRUE(peers.back()->ReadUntilClosed()) << i;
   }
   Peer more(config_.listen);
   EXPECT_FALSE(more.ReadUntil([&] { return !more.headers.empty(); }));
   peers.clear();
   Await([&] {
     Peer again(config_.listen);
-    again.Request("GET", "");
-    return again.ReadUntil([&] { return again.closed > 0; });
+    again.Request({.method = "GET"});
+    return again.ReadUntilClosed();
   });
 }
 
 TEST_F(Http2Test, SaysThatItGoes) {
   StartOnTcp();
   Peer idle(config_.listen);
-  idle.Request("GET", "");
-  ASSERT_TRUE(idle.ReadUntil([&] { return idle.closed > 0; }));
+  idle.Request({.method = "GET"});
+  ASSERT_TRUE(idle.ReadUntilClosed());
   server_->Shutdown(1s);
-  idle.ReadUntil([] { return false; });
+  idle.ReadToTheEnd();
   EXPECT_THAT(idle.goaway, Optional(uint32_t{NGHTTP2_NO_ERROR}));
 }
 

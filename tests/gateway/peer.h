@@ -1,0 +1,75 @@
+// An HTTP/2 client that says what a test wants, byte by byte if need be. Over TCP, on this machine.
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace im::gateway {
+
+struct PeerRequest {
+  std::string method = "POST";
+  std::string content_type = "application/grpc";
+  std::string path = "/im.chat.v1.MessageService/MarkRead";
+  std::vector<std::pair<std::string, std::string>> headers;
+  // Of the body; nullopt: it never comes.
+  std::optional<std::string> body;
+};
+
+// One thread. Its windows are those of HTTP/2, 64 KB, and are opened as it reads.
+class Peer {
+ public:
+  // `settings`: what it tells the server of itself.
+  explicit Peer(const std::string& address,
+                const std::vector<nghttp2_settings_entry>& settings = {});
+  ~Peer();
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  // Queues it and returns its stream.
+  int32_t Request(const PeerRequest& request);
+  void Reset(int32_t stream);
+  void Ping();
+  // Sends what is queued; false: the server has hung up.
+  bool Flush();
+  // These and nothing else; false: the server has hung up.
+  bool SendBytes(std::string_view bytes);
+  // Reads until that holds; false: the server has hung up before.
+  bool ReadUntil(const std::function<bool()>& condition);
+  bool ReadUntilClosed() {
+    return ReadUntil([this] { return closed > 0; });
+  }
+  // Reads until the server hangs up.
+  void ReadToTheEnd();
+  // What the server has hung up on.
+  int fd() const { return fd_; }
+
+  // Of all responses; the last value of each name.
+  std::map<std::string, std::string> headers;
+  std::string body;
+  int closed = 0;
+  int pings = 0;
+  std::optional<uint32_t> goaway;
+
+ private:
+  struct Callbacks;
+
+  const int fd_;
+  nghttp2_session* session_ = nullptr;
+  std::map<int32_t, std::string> bodies_;
+};
+
+// A TCP connection to a port of this machine.
+int ConnectTo(const std::string& address);
+
+// With gRPC's prefix; `flag` 1: compressed.
+std::string Framed(std::string_view message, char flag = 0);
+
+}  // namespace im::gateway
