@@ -15,7 +15,25 @@ void Ip(const std::string& arguments) {
   if (outcome.status != 0) throw std::runtime_error("ip " + arguments + ": " + outcome.err);
 }
 
+std::string NameOf(pid_t process) { return "im" + std::to_string(process); }
+std::string FileOf(const std::string& name) { return "/run/netns/" + name; }
+
+void Delete(const std::string& name) {
+  // The wire first: with the network it would go some time later, and one of the same name cannot
+  // be made until then.
+  try {
+    Ip("link delete " + name + "a");
+  } catch (const std::exception&) {
+    // It was not made yet.
+  }
+  Ip("netns delete " + name);
+}
+
 }  // namespace
+
+void Island::DeleteOf(pid_t process) {
+  if (access(FileOf(NameOf(process)).c_str(), F_OK) == 0) Delete(NameOf(process));
+}
 
 bool Island::CanBe() {
   if (geteuid() != 0) return false;
@@ -27,7 +45,7 @@ bool Island::CanBe() {
   }
 }
 
-Island::Island() : name_("im" + std::to_string(getpid())) {
+Island::Island() : name_(NameOf(getpid())) {
   // Two neighbours of four addresses each, in a block that few use.
   const int number = getpid() % (1 << 14);
   const std::string block =
@@ -45,18 +63,20 @@ Island::Island() : name_("im" + std::to_string(getpid())) {
     Ip("-n " + name_ + " link set " + name_ + "b up");
     Ip("-n " + name_ + " link set lo up");
   } catch (const std::exception&) {
-    Ip("netns delete " + name_);
+    Delete(name_);
     throw;
   }
 }
 
 Island::~Island() {
   try {
-    Ip("netns delete " + name_);
+    Delete(name_);
   } catch (const std::exception&) {
     // It is gone already.
   }
 }
+
+std::string Island::network() const { return FileOf(name_); }
 
 // The other end of the wire: this side's addresses and routes stay.
 void Island::CutOff() { Ip("-n " + name_ + " link set " + name_ + "b down"); }

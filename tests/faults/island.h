@@ -1,6 +1,8 @@
 // A network of its own for some processes, joined to this one by a wire that can be pulled.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 namespace im::faults {
@@ -10,6 +12,8 @@ class Island {
  public:
   // Whether one can be made here: asks by making one.
   static bool CanBe();
+  // Deletes the one of a process that ended without its destructor, if it had one.
+  static void DeleteOf(pid_t process);
 
   // Throws std::runtime_error if it cannot be made here.
   Island();
@@ -22,7 +26,7 @@ class Island {
   const std::string& shore() const { return shore_; }
   const std::string& address() const { return address_; }
   // The file of its namespace, for setns.
-  std::string network() const { return "/run/netns/" + name_; }
+  std::string network() const;
 
   // Nothing passes, and nobody is told.
   void CutOff();

@@ -16,11 +16,13 @@
 #include "common/base/mutex.h"
 #include "common/base/random.h"
 #include "tests/faults/checker.h"
+#include "tests/faults/guard.h"
 #include "tests/faults/history.h"
 #include "tests/faults/nemesis.h"
 #include "tests/faults/set_up.h"
 #include "tests/faults/stored.h"
 #include "tests/faults/workload.h"
+#include "tools/check/check.h"
 
 namespace im::faults {
 namespace {
@@ -85,6 +87,7 @@ class Faults {
   void Round(Workload* workload, SetUp* set_up, int number, Clock::time_point until);
   void Settle(const std::string& what, const std::vector<Client*>& clients,
               const std::string& database_url, milliseconds patience, bool marks);
+  void CheckAll(const std::string& database_url);
   void Keep(const History& history, const std::vector<Violation>& violations, SetUp* set_up);
 
   const Options options_;
@@ -139,6 +142,21 @@ void Faults::Keep(const History& history, const std::vector<Violation>& violatio
   }
 }
 
+// What im-check says of the whole database.
+void Faults::CheckAll(const std::string& database_url) {
+  const auto add = [this](const std::string& what) { violations_.push_back({"im_check", what}); };
+  check::CheckOptions options;
+  options.database_url = database_url;
+  options.on_finding = [&](const check::Finding& finding) {
+    std::string what = finding.rule + ":";
+    for (const auto& [name, value] : finding.where) absl::StrAppend(&what, " ", name, "=", value);
+    add(what + ": " + finding.what);
+  };
+  options.on_progress = [](const check::Totals&) {};
+  const auto totals = check::Check(options);
+  if (!totals.ok()) add(totals.status().ToString());
+}
+
 int Faults::Run() {
   log_.Line(absl::StrCat("seed ", options_.seed, ", ", options_.minutes, " minutes"));
   NemesisOptions plan;
@@ -170,6 +188,7 @@ int Faults::Run() {
   for (Violation& violation : Check(history, ReadStored(database_url))) {
     violations_.push_back(std::move(violation));
   }
+  CheckAll(set_up->database().UrlOf("owner"));
   for (size_t i = 0; i < std::min(violations_.size(), kShown); ++i) {
     log_.Line(violations_[i].rule + ": " + violations_[i].what);
   }
@@ -217,10 +236,16 @@ int main(int argc, char** argv) {
   if (options.folder.empty()) {
     options.folder = absl::StrCat(IM_BINARY_DIR "/faults-", options.seed);
   }
-  try {
-    return im::faults::Faults(options).Run();
-  } catch (const std::exception& error) {
-    std::cout << "faults: FAILED seed " << options.seed << ": " << error.what() << std::endl;
-    return 1;
-  }
+  const auto failed = [&](const std::string& why) {
+    std::cout << "faults: FAILED seed " << options.seed << ": " << why << std::endl;
+  };
+  const auto run = [&] {
+    try {
+      return im::faults::Faults(options).Run();
+    } catch (const std::exception& error) {
+      failed(error.what());
+      return 1;
+    }
+  };
+  return im::faults::RunGuarded(run, failed);
 }

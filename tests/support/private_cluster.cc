@@ -25,6 +25,7 @@ using std::chrono::steady_clock;
 
 constexpr char kSettings[] = "-c fsync=on -c full_page_writes=on";
 constexpr milliseconds kPatience{30'000};
+constexpr char kFolder[] = "im-test-cluster-";
 
 std::string Quoted(const std::string& word) { return "'" + word + "'"; }
 
@@ -45,6 +46,15 @@ pid_t ParentOf(const std::filesystem::path& process) {
 // Also of one that nobody has waited for yet: pg_ctl takes its process for a running server.
 bool Exists(pid_t pid) { return kill(pid, 0) == 0; }
 
+std::vector<pid_t> ChildrenOf(pid_t pid) {
+  std::vector<pid_t> children;
+  for (const auto& process : std::filesystem::directory_iterator("/proc")) {
+    const pid_t child = std::atoi(process.path().filename().c_str());
+    if (child > 0 && ParentOf(process.path()) == pid) children.push_back(child);
+  }
+  return children;
+}
+
 void WaitUntil(const std::function<bool()>& condition, const std::string& what) {
   const auto deadline = steady_clock::now() + kPatience;
   while (!condition()) {
@@ -60,6 +70,29 @@ void Run(const std::string& command) {
 std::string HostOf(const std::string& url) {
   const size_t begin = url.find("host=") + 5;
   return url.substr(begin, url.find('&', begin) - begin);
+}
+
+// Of the server with its socket there, which the lock beside it names; 0: there is none.
+pid_t ServerIn(const std::string& sockets) {
+  std::ifstream lock(sockets + "/.s.PGSQL.5432.lock");
+  pid_t pid = 0;
+  lock >> pid;
+  return pid;
+}
+
+// With all its processes, also those that stand still.
+void KillServer(const std::string& sockets) {
+  const pid_t pid = ServerIn(sockets);
+  if (pid == 0 || !Exists(pid)) return;
+  // First, so that it starts no more.
+  kill(pid, SIGSTOP);
+  const std::vector<pid_t> children = ChildrenOf(pid);
+  for (const pid_t child : children) kill(child, SIGKILL);
+  kill(pid, SIGKILL);
+  WaitUntil([&] { return !Exists(pid); }, "the server does not end");
+  for (const pid_t child : children) {
+    WaitUntil([&] { return !Exists(child); }, "a process of the server does not end");
+  }
 }
 
 }  // namespace
@@ -79,9 +112,23 @@ bool PrivateCluster::CanHaveDisk() {
   return can;
 }
 
+void PrivateCluster::DeleteLeftIn(const std::string& temporary) {
+  for (const auto& folder : std::filesystem::directory_iterator(temporary)) {
+    if (folder.path().filename().string().rfind(kFolder, 0) != 0) continue;
+    for (const auto& node : std::filesystem::directory_iterator(folder)) {
+      if (!node.is_directory()) continue;
+      const std::string quoted = Quoted(node.path().string());
+      KillServer(HostOf(PostgresScript("url " + quoted)));
+      const std::string data = PostgresScript("data " + quoted);
+      umount2(data.c_str(), MNT_DETACH);
+      PostgresScript("stop " + quoted);
+    }
+    std::filesystem::remove_all(folder);
+  }
+}
+
 PrivateCluster::PrivateCluster(const PrivateClusterOptions& options) : options_(options) {
-  std::string pattern =
-      (std::filesystem::temp_directory_path() / "im-test-cluster-XXXXXX").string();
+  std::string pattern = (std::filesystem::temp_directory_path() / kFolder).string() + "XXXXXX";
   if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
   folder_ = pattern;
   nodes_.push_back({folder_ + "/a", {}, {}});
@@ -133,11 +180,9 @@ void PrivateCluster::Unmount(const Node& node) {
 }
 
 pid_t PrivateCluster::server(const Node& node) const {
-  // The lock beside the socket names it.
   const std::string sockets = HostOf(node.url);
-  std::ifstream lock(sockets + "/.s.PGSQL.5432.lock");
-  pid_t pid = 0;
-  if (!(lock >> pid)) throw std::runtime_error("no server in " + sockets);
+  const pid_t pid = ServerIn(sockets);
+  if (pid == 0) throw std::runtime_error("no server in " + sockets);
   return pid;
 }
 
@@ -197,12 +242,9 @@ void PrivateCluster::Pause() {
   // First, so that it starts no more.
   paused_ = {pid};
   kill(pid, SIGSTOP);
-  for (const auto& process : std::filesystem::directory_iterator("/proc")) {
-    const pid_t child = std::atoi(process.path().filename().c_str());
-    if (child > 0 && ParentOf(process.path()) == pid) {
-      kill(child, SIGSTOP);
-      paused_.push_back(child);
-    }
+  for (const pid_t child : ChildrenOf(pid)) {
+    kill(child, SIGSTOP);
+    paused_.push_back(child);
   }
 }
 

@@ -25,6 +25,10 @@ class PrivateCluster {
   // Whether disk_mb is possible here: asks by mounting a small one.
   static bool CanHaveDisk();
 
+  // Stops and deletes, without asking whether they stand still, the clusters that a process which
+  // ended without its destructors left in a folder of temporary files.
+  static void DeleteLeftIn(const std::string& temporary);
+
   explicit PrivateCluster(const PrivateClusterOptions& options = {});
   ~PrivateCluster();
   PrivateCluster(const PrivateCluster&) = delete;
