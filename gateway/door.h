@@ -27,7 +27,8 @@ class Sink {
   // Takes a frame. false: the budget of bytes under way is used up, so no Write and no End until
   // SessionEvents::OnRoom, which is called exactly once for it, maybe before this returns.
   virtual bool Write(const Frame& frame) = 0;
-  // The last call: ends the stream with this status, once all that was written has gone out.
+  // The last call: ends the stream with this status, once all that was written has gone out. After
+  // SessionEvents::OnClosed it need not wait for OnRoom.
   virtual void End(const grpc::Status& status) = 0;
 
   // The following may be called by any thread at any time.

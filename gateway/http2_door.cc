@@ -20,6 +20,19 @@ prometheus::Counter& RefusedCounter() {
   return counter;
 }
 
+struct Descriptor {
+  explicit Descriptor(int open) : fd(open) {}
+  ~Descriptor() { Close(); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  void Close() {
+    if (fd >= 0) close(std::exchange(fd, -1));
+  }
+  int Release() { return std::exchange(fd, -1); }
+
+  int fd;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Http2Door>> Http2Door::Open(const DoorOptions& options,
@@ -69,24 +82,25 @@ absl::Status Http2Door::Listen(const std::string& address, http2::TlsContext* tl
 
 void Http2Door::Accept(int fd, std::string address, http2::TlsContext* tls) {
   http2::Loop* const loop = loops_[next_loop_++ % loops_.size()].get();
-  const bool taken = loop->Run([this, loop, fd, address = std::move(address), tls] {
+  // A loop that stops throws away what it was to do: the descriptor must be closed with that.
+  const auto accepted = std::make_shared<Descriptor>(fd);
+  loop->Run([this, loop, accepted, address = std::move(address), tls] {
     SSL* const secured = tls == nullptr ? nullptr : tls->NewConnection();
     const bool full = loop->connections().size() >= options_.max_connections / loops_.size();
     if (full || (tls != nullptr && secured == nullptr)) {
       SSL_free(secured);
-      close(fd);
+      accepted->Close();
       return RefusedCounter().Increment();
     }
-    auto socket = secured == nullptr ? std::make_unique<http2::Socket>(fd)
-                                     : http2::MakeTlsSocket(fd, secured);
+    auto socket = secured == nullptr ? std::make_unique<http2::Socket>(accepted->Release())
+                                     : http2::MakeTlsSocket(accepted->Release(), secured);
     loop->Adopt(std::make_unique<http2::Connection>(loop, front_, &options_.connection,
                                                     std::move(socket), address));
   });
-  if (!taken) close(fd);
 }
 
 void Http2Door::Shutdown(std::chrono::milliseconds grace) {
-  if (std::exchange(closed_, true)) return;
+  if (closed_.exchange(true)) return;
   const auto until = http2::Loop::Clock::now() + grace;
   std::vector<std::shared_ptr<std::promise<void>>> empty;
   for (size_t i = 0; i < loops_.size(); ++i) {

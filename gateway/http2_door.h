@@ -2,6 +2,7 @@
 // sessions nor services.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -58,7 +59,7 @@ class Http2Door {
   std::vector<std::string> addresses_;
   // Where the next connection goes; the accepting loop's.
   size_t next_loop_ = 0;
-  bool closed_ = false;
+  std::atomic<bool> closed_{false};
 };
 
 }  // namespace im::gateway

@@ -2,7 +2,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <optional>
 #include <utility>
 
 #include "common/base/mutex.h"
@@ -55,42 +54,59 @@ class RelayedCall : public SessionEvents,
   }
   void OnRoom() override {
     MutexLock lock(&mu_);
-    if (!over_) StartRead(&in_);
+    if (over_) return;
+    reading_ = true;
+    StartRead(&in_);
   }
-  void OnClosed() override { context_.TryCancel(); }
+  void OnClosed() override {
+    context_.TryCancel();
+    MutexLock lock(&mu_);
+    // A read that is under way fails now. Else nobody would say that it is over: there may be no
+    // room for another for ever.
+    if (!reading_) GetOver();
+  }
 
   void OnWriteDone(bool ok) override {
     {
       MutexLock lock(&mu_);
       writing_ = false;
-      if (ok && std::exchange(half_close_waits_, false)) StartWritesDone();
+      // The service wants to hear no more; its status is about to come, and ends the stream.
+      if (!ok) return;
+      if (std::exchange(half_close_waits_, false) && !over_) StartWritesDone();
     }
     sink_->Read();
   }
   void OnReadDone(bool ok) override {
-    if (!ok) {
+    {
       MutexLock lock(&mu_);
-      if (!std::exchange(over_, true)) RemoveHold();
-      return;
+      reading_ = false;
+      if (!ok) return GetOver();
     }
-    const Frame frame(rpc::ToString(in_));
-    if (sink_->Write(frame)) OnRoom();
+    if (sink_->Write(Frame(rpc::ToString(in_)))) OnRoom();
   }
   void OnDone(const grpc::Status& status) override {
-    sink_->End(status);
+    // Who holds whom ends here, also if the door is gone and takes no status any more.
+    const std::shared_ptr<Sink> sink = std::move(sink_);
     const std::shared_ptr<RelayedCall> self = std::move(self_);
+    sink->End(status);
   }
 
  private:
-  const std::shared_ptr<Sink> sink_;
+  void GetOver() IM_REQUIRES(mu_) {
+    if (!std::exchange(over_, true)) RemoveHold();
+  }
+
+  std::shared_ptr<Sink> sink_;
   std::shared_ptr<RelayedCall> self_;
   grpc::ClientContext context_;
   grpc::ByteBuffer in_;
   grpc::ByteBuffer out_;
   Mutex mu_;
+  // From StartCall on.
+  bool reading_ IM_GUARDED_BY(mu_) = true;
   bool writing_ IM_GUARDED_BY(mu_) = false;
   bool half_close_waits_ IM_GUARDED_BY(mu_) = false;
-  // The service has said its last; nothing more may be begun.
+  // The service has said its last, or the client is gone; nothing more may be begun.
   bool over_ IM_GUARDED_BY(mu_) = false;
 };
 

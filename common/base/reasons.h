@@ -39,7 +39,8 @@
     "Some people cannot be added by the caller; metadata user_ids names up to 100 of them.")     \
   X(MEMBER_NOT_FOUND, kNotFound, "They are not a member.")                                       \
   X(TOO_MANY_MEMBERS, kFailedPrecondition, "The group would be larger than allowed.")            \
-  X(TITLE_INVALID, kInvalidArgument, "A title is 1 to 128 characters of text.")                  \
+  X(TITLE_INVALID, kInvalidArgument,                                                             \
+    "A title is 1 to 128 characters in one line, not only blanks.")                              \
   X(REQUEST_ID_INVALID, kInvalidArgument, "A request_id is 16 bytes.")                           \
   X(REQUEST_ID_REUSED, kAlreadyExists, "This request_id was used for another request.")          \
   X(CONTENT_MISSING, kInvalidArgument, "A message needs content.")                               \
@@ -56,6 +57,7 @@
   X(MALFORMED_REQUEST, kInvalidArgument, "The bytes are not the message of this call.")          \
   X(REQUEST_TOO_LARGE, kResourceExhausted, "The request is larger than the server takes.")       \
   X(UNKNOWN_METHOD, kUnimplemented, "The server has no such method.")                            \
+  X(COMPRESSION_UNSUPPORTED, kUnimplemented, "The server does not know how this is compressed.") \
   X(PROTOCOL_VIOLATION, kInvalidArgument, "The client broke the rules of the stream.")           \
   X(SESSION_NOT_FOUND, kNotFound, "The calling device has no such stream here.")                 \
   /* Limits and failures. */                                                                     \

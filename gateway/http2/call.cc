@@ -144,7 +144,7 @@ void Call::ReadMessages() {
 
 absl::Status Call::Decompress(std::string* message) const {
   if (encoding_ != "gzip" && encoding_ != "deflate") {
-    return Error(Reason::UNKNOWN_METHOD,
+    return Error(Reason::COMPRESSION_UNSUPPORTED,
                  absl::StrCat("the server knows these compressions only: ", kAcceptedEncodings));
   }
   auto inflated = Inflate(*message, options_->max_message_bytes);

@@ -302,11 +302,6 @@ void Connection::Close() {
   loop_->Destroy(this);
 }
 
-Call* Connection::Find(int32_t id) const {
-  const auto found = calls_.find(id);
-  return found == calls_.end() ? nullptr : found->second.get();
-}
-
 void Connection::SubmitHeaders(int32_t id, const nghttp2_nv* headers, size_t count, bool data) {
   nghttp2_data_provider provider{};
   provider.read_callback = Callbacks::TakeData;

@@ -58,7 +58,6 @@ class Connection : public Loop::Waiter, public Stream {
   void Flush();
   void WatchFor();
   void WriteSoon();
-  Call* Find(int32_t id) const;
   void SubmitHeaders(int32_t id, const nghttp2_nv* headers, size_t count, bool data);
 
   Loop* const loop_;

@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
@@ -89,23 +90,35 @@ std::optional<std::string> Inflate(std::string_view compressed, size_t max_bytes
   return bytes;
 }
 
+void MessageReader::Append(std::string_view bytes) {
+  // Once for all messages that came together, not for each.
+  bytes_.erase(0, std::exchange(first_, 0));
+  bytes_.append(bytes);
+}
+
 MessageReader::Next MessageReader::Read(std::string* message) {
-  if (bytes_.size() < kPrefixBytes) return Next::kIncomplete;
-  const auto at = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(bytes_[i])); };
+  const size_t there = bytes_.size() - first_;
+  if (there < kPrefixBytes) return Next::kIncomplete;
+  const auto at = [&](size_t i) {
+    return static_cast<size_t>(static_cast<uint8_t>(bytes_[first_ + i]));
+  };
   if (at(0) > 1) return Next::kMalformed;
   const size_t size = at(1) << 24 | at(2) << 16 | at(3) << 8 | at(4);
   if (size > max_) return Next::kTooLarge;
   const Next whole = at(0) == 1 ? Next::kCompressed : Next::kMessage;
-  if (bytes_.size() < kPrefixBytes + size) return Next::kIncomplete;
-  if (bytes_.size() == kPrefixBytes + size) {
-    // As a rule: nothing is left, and no memory kept for it.
+  if (there < kPrefixBytes + size) return Next::kIncomplete;
+  if (first_ == 0 && there == kPrefixBytes + size) {
+    // As a rule: the buffer becomes the message.
     *message = std::move(bytes_);
     message->erase(0, kPrefixBytes);
-    bytes_ = std::string();
   } else {
-    message->assign(bytes_, kPrefixBytes, size);
-    bytes_.erase(0, kPrefixBytes + size);
+    message->assign(bytes_, first_ + kPrefixBytes, size);
+    first_ += kPrefixBytes + size;
+    if (!empty()) return whole;
   }
+  // Nothing is left, and no memory kept for it.
+  bytes_ = std::string();
+  first_ = 0;
   return whole;
 }
 

@@ -39,14 +39,16 @@ class MessageReader {
   // kTooLarge, kMalformed: it is of no more use.
   enum class Next { kMessage, kCompressed, kIncomplete, kTooLarge, kMalformed };
 
-  void Append(std::string_view bytes) { bytes_.append(bytes); }
+  void Append(std::string_view bytes);
   Next Read(std::string* message);
   // Nothing of a message is left.
-  bool empty() const { return bytes_.empty(); }
+  bool empty() const { return bytes_.size() == first_; }
 
  private:
   const size_t max_;
+  // From first_ on; what is before was read.
   std::string bytes_;
+  size_t first_ = 0;
 };
 
 }  // namespace im::gateway::http2

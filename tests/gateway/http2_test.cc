@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "absl/strings/escaping.h"
 #include "common/rpc/status.h"
 #include "gateway/http2/grpc_wire.h"
 #include "im/chat/v1/messages.grpc.pb.h"
@@ -58,6 +59,20 @@ TEST(GrpcWireTest, MessagesHoweverTheyAreCut) {
   }
 }
 
+// What came together is not moved for each message of it: else this takes minutes.
+TEST(GrpcWireTest, ManySmallMessagesAtOnce) {
+  std::string bytes;
+  constexpr size_t kMessages = 2'000'000;
+  for (size_t i = 0; i < kMessages; ++i) bytes += Framed("x");
+  MessageReader reader(10);
+  reader.Append(bytes);
+  std::string message;
+  size_t read = 0;
+  while (reader.Read(&message) == MessageReader::Next::kMessage) ++read;
+  EXPECT_EQ(read, kMessages);
+  EXPECT_TRUE(reader.empty());
+}
+
 TEST(GrpcWireTest, MessagesThatAreNone) {
   std::string message;
   MessageReader large(10);
@@ -108,6 +123,12 @@ TEST_F(Http2Test, AnswersWhoDoesNotSpeakGrpc) {
   json.Request({.content_type = "application/json"});
   EXPECT_TRUE(json.ReadUntilClosed());
   EXPECT_EQ(json.headers[":status"], "415");
+  // What it goes on to say is not read.
+  Peer body(config_.listen);
+  body.Request({.content_type = "text/plain", .body = Framed("a") + Framed("b") + "\7"});
+  EXPECT_TRUE(body.ReadUntilClosed());
+  EXPECT_EQ(body.headers[":status"], "415");
+  EXPECT_EQ(body.headers.count("grpc-status"), 0u);
   Peer http1(config_.listen);
   http1.SendBytes("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
   http1.ReadToTheEnd();
@@ -132,6 +153,19 @@ TEST_F(Http2Test, TakesCompressedRequests) {
     EXPECT_TRUE(status.ok()) << status.error_message();
     EXPECT_EQ(response.read_seq(), 9);
   }
+}
+
+TEST_F(Http2Test, SaysWhatItCannotDecompress) {
+  StartOnTcp();
+  Peer peer(config_.listen);
+  peer.Request({.headers = {{"grpc-encoding", "snappy"}}, .body = Framed("x", 1)});
+  EXPECT_TRUE(peer.ReadUntilClosed());
+  EXPECT_EQ(peer.headers["grpc-status"], "12");
+  EXPECT_THAT(peer.headers["grpc-message"], HasSubstr("identity,deflate,gzip"));
+  EXPECT_EQ(peer.headers["grpc-accept-encoding"], "identity,deflate,gzip");
+  std::string details;
+  ASSERT_TRUE(absl::Base64Unescape(peer.headers["grpc-status-details-bin"], &details));
+  EXPECT_THAT(details, HasSubstr("COMPRESSION_UNSUPPORTED"));
 }
 
 TEST_F(Http2Test, EndsAStreamAtItsDeadline) {
