@@ -1,67 +1,91 @@
 // A device reduced to its stream, for scenarios whose receivers must not be what is measured.
 #pragma once
 
+#include <nghttp2/nghttp2.h>
+
 #include <chrono>
-#include <deque>
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
-#include "client/channel.h"
-#include "common/base/mutex.h"
-#include "im/gateway/v1/gateway.grpc.pb.h"
+#include "bench/client_loop.h"
+#include "gateway/http2/grpc_wire.h"
+#include "im/gateway/v1/gateway.pb.h"
 
 namespace im::bench {
 
-// One Connect stream straight on gRPC's callback API: no strand, no queue of events, no resume.
-// Where client::Session mends what breaks, this reports it. Thread-safe.
-class LeanClient
-    : private grpc::ClientBidiReactor<gateway::v1::ConnectRequest, gateway::v1::ConnectResponse> {
+// One Connect stream on a connection of its own, in gRPC over HTTP/2 as nghttp2 speaks it: no queue
+// of events, no resume. Where client::Session mends what breaks, this reports it. Sends heartbeats
+// as Welcome asks for them.
+class LeanClient : private ClientLoop::Connection {
  public:
+  // Called on the loop's thread; must not block. May call Send.
   class Listener {
    public:
     virtual ~Listener() = default;
-    // On a thread of gRPC's, one at a time for each client; must not block. May call Send.
+    // A message of the stream as it came. True: it is dealt with, and OnFrame is not called.
+    virtual bool OnBytes(std::string_view /*message*/) { return false; }
     virtual void OnFrame(const gateway::v1::ServerFrame& frame) = 0;
     // Once, last.
     virtual void OnClosed(const absl::Status& status) = 0;
   };
 
-  // Opens the stream with a Hello of a device that has nothing. The listener must outlive the
-  // client.
-  LeanClient(std::shared_ptr<client::Channel> channel, const std::string& token,
-             Listener* listener);
-  // Ends the stream and waits for OnClosed; not from inside of the listener.
+  // Opens the stream with `hello`, by default that of a device that has nothing. The listener must
+  // outlive the client.
+  LeanClient(ClientLoop* loop, const std::string& token, Listener* listener,
+             gateway::v1::Hello hello = Nothing());
+  // Ends the connection, without OnClosed if that has not come yet; from any thread, the loop's
+  // too, but not from inside of the listener.
   ~LeanClient() override;
   LeanClient(const LeanClient&) = delete;
   LeanClient& operator=(const LeanClient&) = delete;
 
-  // Sent in the order of the calls; dropped once the stream is over.
-  void Send(gateway::v1::ConnectRequest frame);
-  // A sign of life, if nothing else was sent for this long.
-  void SendHeartbeatAfter(std::chrono::milliseconds quiet);
+  static gateway::v1::Hello Nothing();
+
+  // From any thread: sent in the order of the calls; dropped once the stream is over.
+  void Send(const gateway::v1::ConnectRequest& frame);
+  // Ends the connection without a word, as a network does. OnClosed comes on the loop.
+  void Cut();
 
  private:
-  void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
-  void OnDone(const grpc::Status& status) override;
+  struct Callbacks;
 
-  const std::shared_ptr<client::Channel> channel_;
-  const std::unique_ptr<gateway::v1::GatewayService::Stub> stub_;
+  void Begin(const std::string& token);
+  void Append(const gateway::v1::ConnectRequest& frame);
+  void OnReady(uint32_t events) override;
+  void Flush() override;
+  void OnTick(ClientLoop::Clock::time_point now) override;
+  bool Shake();
+  void Receive();
+  void TakeMessages();
+  void Take(std::string_view message);
+  void Close(const absl::Status& status);
+
+  ClientLoop* const loop_;
   Listener* const listener_;
-  grpc::ClientContext context_;
-  // Of the reaction that runs.
-  gateway::v1::ConnectResponse response_;
-  // Of the write under way.
-  gateway::v1::ConnectRequest writing_frame_;
 
-  Mutex mu_;
-  CondVar changed_;
-  bool writing_ IM_GUARDED_BY(mu_) = false;
-  // No write may start any more.
-  bool closed_ IM_GUARDED_BY(mu_) = false;
-  bool done_ IM_GUARDED_BY(mu_) = false;
-  std::deque<gateway::v1::ConnectRequest> waiting_ IM_GUARDED_BY(mu_);
-  std::chrono::steady_clock::time_point last_sent_ IM_GUARDED_BY(mu_);
+  // The loop's own from here on.
+  std::unique_ptr<gateway::http2::Socket> socket_;
+  nghttp2_session* session_ = nullptr;
+  int32_t stream_ = 0;
+  bool connected_ = false;
+  bool dirty_ = false;
+  bool closed_ = false;
+  bool watches_room_ = true;
+  // Messages with their prefixes, not yet taken by nghttp2; and where it stopped.
+  std::string out_;
+  size_t out_taken_ = 0;
+  bool out_deferred_ = false;
+  // What nghttp2 made and the socket had no room for.
+  std::string unsent_;
+  gateway::http2::MessageReader in_;
+  gateway::v1::ConnectResponse response_;
+  // What the server said last of all.
+  absl::StatusCode status_ = absl::StatusCode::kUnavailable;
+  std::string status_message_ = "the connection was lost";
+  ClientLoop::Clock::duration heartbeat_{};
+  ClientLoop::Clock::time_point last_sent_;
 };
 
 }  // namespace im::bench

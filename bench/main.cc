@@ -15,10 +15,13 @@ namespace {
 
 void AddTargetOptions(CLI::App* command, im::bench::TargetOptions* target) {
   command->add_option("--connect", target->connect,
-                      "HOST:PORT of a gateway without TLS (default: the set-up in IM_HOME)");
+                      "HOST:PORT of a gateway (default: the set-up in IM_HOME)");
   command->add_option("--database", target->database,
                       "PostgreSQL URL, to make accounts there (default: of the set-up in IM_HOME; "
                       "without one they are registered, which takes 0.1 s each)");
+  command->add_option("--ca", target->ca_file,
+                      "PEM file of the authorities to trust, for a gateway with TLS")
+      ->check(CLI::ExistingFile);
 }
 
 }  // namespace

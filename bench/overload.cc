@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <future>
 #include <memory>
 #include <optional>
 #include <set>
@@ -11,14 +10,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "bench/accounts.h"
+#include "bench/crowd.h"
 #include "bench/json.h"
 #include "bench/overload_client.h"
 #include "bench/progress.h"
-#include "client/tokens.h"
 #include "common/base/error.h"
 #include "common/base/random.h"
-#include "im/auth/v1/accounts.grpc.pb.h"
 #include "im/chat/v1/conversations.grpc.pb.h"
 #include "im/chat/v1/messages.grpc.pb.h"
 
@@ -53,36 +50,17 @@ class Run {
 
  private:
   absl::Status Prepare() {
-    const std::string run = RandomHex(4);
-    std::vector<NewAccount> wanted;
-    for (int i = 0; i < options_.clients; ++i) {
-      wanted.push_back({absl::StrCat("overload-", run, "-", i), ""});
-    }
-    progress_.Begin("accounts", 0);
-    const auto accounts = MakeAccounts(target_, wanted);
-    if (!accounts.ok()) return accounts.status();
+    IM_ASSIGN_OR_RETURN(crowd_, Crowd::Gather(target_, "overload", options_.clients, &progress_));
     progress_.Begin("connecting", options_.clients);
-    for (size_t i = 0; i < accounts->size(); ++i) {
-      auto channel = client::Channel::Open({.server = target_.address});
-      if (!channel.ok()) return channel.status();
-      client::MemoryTokens tokens(*channel, (*accounts)[i].tokens);
-      std::promise<absl::StatusOr<std::string>> promise;
-      tokens.GetToken("", [&](absl::StatusOr<std::string> got) { promise.set_value(got); });
-      const auto token = promise.get_future().get();
-      if (!token.ok()) return token.status();
+    for (size_t i = 0; i < crowd_->size(); ++i) {
       chat::v1::OpenDirectRequest open;
-      open.set_user_id((*accounts)[(i + 1) % accounts->size()].user_id);
-      const auto opened =
-          (*channel)->Call(&chat::v1::ConversationService::Stub::OpenDirect, open, *token);
+      open.set_user_id((*crowd_)[(i + 1) % crowd_->size()].account.user_id);
+      const auto opened = crowd_->channel().Call(
+          &chat::v1::ConversationService::Stub::OpenDirect, open, (*crowd_)[i].token);
       if (!opened.ok()) return opened.status();
-      if (i == 0) {
-        token_ = *token;
-        unary_ = *client::Channel::Open({.server = target_.address});
-      }
-      readers_.push_back({*channel, *token});
-      clients_.push_back(
-          std::make_unique<OverloadClient>(static_cast<uint32_t>(i), *std::move(channel), *token,
-                                           opened->conversation().conversation_id()));
+      clients_.push_back(std::make_unique<OverloadClient>(
+          static_cast<uint32_t>(i), crowd_->loop(), (*crowd_)[i].token,
+          opened->conversation().conversation_id()));
       progress_.Done(static_cast<int64_t>(i) + 1);
     }
     const auto deadline = steady_clock::now() + kConnectLimit;
@@ -193,9 +171,9 @@ class Run {
     std::vector<std::thread> probes;
     probes.emplace_back([this] {
       Probe("list", [this] {
-        return unary_
-            ->Call(&chat::v1::ConversationService::Stub::ListConversations,
-                   chat::v1::ListConversationsRequest(), token_)
+        return crowd_->channel()
+            .Call(&chat::v1::ConversationService::Stub::ListConversations,
+                  chat::v1::ListConversationsRequest(), (*crowd_)[0].token)
             .status();
       });
     });
@@ -205,7 +183,9 @@ class Run {
         request.set_conversation_id(clients_[0]->conversation_id());
         request.set_request_id(RandomBytes(16));
         request.mutable_content()->mutable_text()->set_body("unary");
-        return unary_->Call(&chat::v1::MessageService::Stub::SendMessage, request, token_).status();
+        return crowd_->channel()
+            .Call(&chat::v1::MessageService::Stub::SendMessage, request, (*crowd_)[0].token)
+            .status();
       });
     });
     const double rate = result_.possible * options_.times;
@@ -248,8 +228,8 @@ class Run {
       request.set_after_seq(0);
       request.set_page_size(kPage);
       do {
-        const auto page = readers_[i].channel->Call(&chat::v1::MessageService::Stub::ListEntries,
-                                                    request, readers_[i].token);
+        const auto page = crowd_->channel().Call(&chat::v1::MessageService::Stub::ListEntries,
+                                                 request, (*crowd_)[i].token);
         if (!page.ok()) {
           result_.failure = page.status();
           return;
@@ -269,18 +249,11 @@ class Run {
     }
   }
 
-  struct Reader {
-    std::shared_ptr<client::Channel> channel;
-    std::string token;
-  };
-
   const Target& target_;
   const OverloadOptions& options_;
   Progress progress_;
+  std::unique_ptr<Crowd> crowd_;
   std::vector<std::unique_ptr<OverloadClient>> clients_;
-  std::vector<Reader> readers_;
-  std::string token_;
-  std::shared_ptr<client::Channel> unary_;
   std::atomic<bool> over_{false};
   Mutex mu_;  // of the unary figures
   OverloadResult result_;

@@ -17,10 +17,10 @@ constexpr size_t kBodyBytes = 100;
 
 }  // namespace
 
-OverloadClient::OverloadClient(uint32_t number, std::shared_ptr<client::Channel> channel,
-                               const std::string& token, int64_t conversation_id)
+OverloadClient::OverloadClient(uint32_t number, ClientLoop* loop, const std::string& token,
+                               int64_t conversation_id)
     : number_(number), conversation_id_(conversation_id), run_(RandomBytes(4)) {
-  client_.reset(new LeanClient(std::move(channel), token, this));
+  client_.reset(new LeanClient(loop, token, this));
 }
 
 OverloadClient::~OverloadClient() {
@@ -56,7 +56,7 @@ void OverloadClient::Send(Time due) {
   message->set_conversation_id(conversation_id_);
   message->set_request_id(RequestId(frame.call_id()));
   message->mutable_content()->mutable_text()->set_body(std::string(kBodyBytes, '.'));
-  client_->Send(std::move(frame));
+  client_->Send(frame);
 }
 
 void OverloadClient::Loop(int window) {

@@ -30,8 +30,8 @@ class OverloadClient : private LeanClient::Listener {
   };
 
   // `number` must differ between the clients of a run.
-  OverloadClient(uint32_t number, std::shared_ptr<client::Channel> channel,
-                 const std::string& token, int64_t conversation_id);
+  OverloadClient(uint32_t number, ClientLoop* loop, const std::string& token,
+                 int64_t conversation_id);
   ~OverloadClient() override;
 
   bool ready() const;

@@ -24,20 +24,23 @@ constexpr char kMark[] = "ball";
 
 }  // namespace
 
-Pair::Pair(uint32_t number, int window, Person one, Person other)
-    : number_(number), one_(this, 0, std::move(one)), other_(this, 1, std::move(other)) {
+Pair::Pair(uint32_t number, int window, const Crowd* crowd)
+    : number_(number),
+      crowd_(crowd),
+      one_(this, 0, (*crowd)[2 * number]),
+      other_(this, 1, (*crowd)[2 * number + 1]) {
   balls_.resize(static_cast<size_t>(window));
 }
 
 absl::Status Pair::Connect() {
   chat::v1::OpenDirectRequest request;
   request.set_user_id(other_.person_.account.user_id);
-  const auto opened = one_.person_.channel->Call(&chat::v1::ConversationService::Stub::OpenDirect,
-                                                 request, one_.person_.token);
+  const auto opened = crowd_->channel().Call(&chat::v1::ConversationService::Stub::OpenDirect,
+                                             request, one_.person_.token);
   if (!opened.ok()) return opened.status();
   conversation_id_ = opened->conversation().conversation_id();
   for (Side* side : {&one_, &other_}) {
-    side->client_ = std::make_unique<LeanClient>(side->person_.channel, side->person_.token, side);
+    side->client_ = std::make_unique<LeanClient>(crowd_->loop(), side->person_.token, side);
   }
   return absl::OkStatus();
 }
@@ -86,7 +89,7 @@ void Pair::Throw(uint32_t ball, uint32_t number) {
   message->set_request_id(RequestId(ball, number));
   message->mutable_content()->mutable_text()->set_body(Body(ball, number));
   Side& sender = SenderOf(ball, number) == 0 ? one_ : other_;
-  sender.client_->Send(std::move(frame));
+  sender.client_->Send(frame);
 }
 
 void Pair::Start() {
@@ -118,11 +121,6 @@ bool Pair::landed() const {
     return !ball.in_the_air && ball.stored.size() == ball.received.size() &&
            std::count(ball.stored.begin(), ball.stored.end(), 0) == 0;
   });
-}
-
-void Pair::SendHeartbeatsAfter(std::chrono::milliseconds quiet) {
-  one_.client_->SendHeartbeatAfter(quiet);
-  other_.client_->SendHeartbeatAfter(quiet);
 }
 
 void Pair::Received(Side* side, const chat::v1::Entry& entry) {
@@ -223,8 +221,8 @@ Pair::Result Pair::Judge() {
   request.set_after_seq(0);
   absl::Status status;
   for (;;) {
-    const auto page = one_.person_.channel->Call(&chat::v1::MessageService::Stub::ListEntries,
-                                                 request, one_.person_.token);
+    const auto page = crowd_->channel().Call(&chat::v1::MessageService::Stub::ListEntries, request,
+                                             one_.person_.token);
     status = page.status();
     if (!page.ok()) break;
     for (const auto& entry : page->entries()) history.push_back(Known(entry));

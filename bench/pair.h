@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "bench/crowd.h"
+#include "bench/member.h"
 #include "bench/histogram.h"
 #include "bench/lean_client.h"
-#include "bench/member.h"
 #include "common/base/mutex.h"
 
 namespace im::bench {
@@ -18,11 +19,6 @@ namespace im::bench {
 // a time, sent by one of the two and, when the other has it, answered by the other's. Thread-safe.
 class Pair {
  public:
-  struct Person {
-    Account account;
-    std::shared_ptr<client::Channel> channel;
-    std::string token;
-  };
   struct Result {
     // Received by the peer, and how long after being sent (microseconds), while measuring.
     int64_t measured = 0;
@@ -38,8 +34,9 @@ class Pair {
     absl::Status failure;
   };
 
-  // `number` must differ between the pairs of a run.
-  Pair(uint32_t number, int window, Person one, Person other);
+  // `number` must differ between the pairs of a run; its people are two of the crowd, which must
+  // outlive it.
+  Pair(uint32_t number, int window, const Crowd* crowd);
 
   // Finds the conversation and opens both streams.
   absl::Status Connect();
@@ -51,8 +48,6 @@ class Pair {
   // What is in the air still lands, but is not answered.
   void Finish();
   bool landed() const;
-  void SendHeartbeatsAfter(std::chrono::milliseconds quiet);
-
   // After Finish: reads the conversation back and judges.
   Result Judge();
 
@@ -69,14 +64,14 @@ class Pair {
   // One of the two.
   class Side : public LeanClient::Listener {
    public:
-    Side(Pair* pair, int index, Person person)
-        : pair_(pair), index_(index), person_(std::move(person)) {}
+    Side(Pair* pair, int index, const Person& person)
+        : pair_(pair), index_(index), person_(person) {}
     void OnFrame(const gateway::v1::ServerFrame& frame) override;
     void OnClosed(const absl::Status& status) override;
 
     Pair* const pair_;
     const int index_;
-    const Person person_;
+    const Person& person_;
     // All below guarded by the pair's mutex, but the client's own calls.
     bool caught_up_ = false;
     int64_t newest_received_ = 0;
@@ -97,6 +92,7 @@ class Pair {
   void JudgeHistory(const std::vector<KnownEntry>& history) IM_REQUIRES(mu_);
 
   const uint32_t number_;
+  const Crowd* const crowd_;
   int64_t conversation_id_ = 0;
 
   mutable Mutex mu_;

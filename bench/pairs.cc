@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <future>
 #include <thread>
 #include <vector>
 
@@ -11,8 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "bench/json.h"
 #include "bench/progress.h"
-#include "client/tokens.h"
-#include "common/base/random.h"
+#include "common/base/error.h"
 
 namespace im::bench {
 namespace {
@@ -24,7 +22,6 @@ constexpr double kWarmUpSeconds = 2;
 constexpr std::chrono::seconds kConnectLimit(60);
 constexpr std::chrono::seconds kLandingLimit(10);
 constexpr std::chrono::milliseconds kLook(10);
-constexpr std::chrono::milliseconds kHeartbeat(5'000);
 constexpr int kReaders = 4;
 
 class Run {
@@ -44,40 +41,16 @@ class Run {
 
  private:
   absl::Status Prepare() {
-    const std::string run = RandomHex(4);
-    std::vector<NewAccount> wanted;
-    for (int i = 0; i < 2 * options_.pairs; ++i) {
-      wanted.push_back({absl::StrCat("pairs-", run, "-", i), ""});
-    }
-    progress_.Begin("accounts", 0);
-    const auto accounts = MakeAccounts(target_, wanted);
-    if (!accounts.ok()) return accounts.status();
+    IM_ASSIGN_OR_RETURN(crowd_, Crowd::Gather(target_, "pairs", 2 * options_.pairs, &progress_));
     progress_.Begin("connecting", options_.pairs);
     for (int i = 0; i < options_.pairs; ++i) {
-      auto one = LogIn((*accounts)[2 * i]);
-      if (!one.ok()) return one.status();
-      auto other = LogIn((*accounts)[2 * i + 1]);
-      if (!other.ok()) return other.status();
-      pairs_.push_back(std::make_unique<Pair>(static_cast<uint32_t>(i), options_.window,
-                                              *std::move(one), *std::move(other)));
-      const absl::Status status = pairs_.back()->Connect();
-      if (!status.ok()) return status;
+      pairs_.push_back(
+          std::make_unique<Pair>(static_cast<uint32_t>(i), options_.window, crowd_.get()));
+      IM_RETURN_IF_ERROR(pairs_.back()->Connect());
       progress_.Done(i + 1);
     }
     return Await(kConnectLimit, "the streams did not open",
                  [](const Pair& pair) { return pair.ready(); });
-  }
-
-  absl::StatusOr<Pair::Person> LogIn(const Account& account) {
-    auto channel = client::Channel::Open({.server = target_.address});
-    if (!channel.ok()) return channel.status();
-    client::MemoryTokens tokens(*channel, account.tokens);
-    std::promise<absl::StatusOr<std::string>> token;
-    tokens.GetToken("",
-                    [&token](absl::StatusOr<std::string> got) { token.set_value(std::move(got)); });
-    auto got = token.get_future().get();
-    if (!got.ok()) return got.status();
-    return Pair::Person{account, *std::move(channel), *std::move(got)};
   }
 
   // Until it holds for all pairs, or one has failed.
@@ -97,7 +70,7 @@ class Run {
     }
   }
 
-  // Sleeps, and keeps quiet streams alive. False: a pair has failed.
+  // Sleeps. False: a pair has failed.
   bool Pass(double seconds) {
     const auto end =
         steady_clock::now() + std::chrono::microseconds(static_cast<int64_t>(seconds * 1'000'000));
@@ -106,7 +79,6 @@ class Run {
           std::min(end, steady_clock::now() + std::chrono::milliseconds(200)));
       for (const auto& pair : pairs_) {
         if (!pair->failure().ok()) return false;
-        pair->SendHeartbeatsAfter(kHeartbeat);
       }
       progress_.Done(
           std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - began_).count());
@@ -162,6 +134,7 @@ class Run {
   const Target& target_;
   const PairsOptions& options_;
   Progress progress_;
+  std::unique_ptr<Crowd> crowd_;
   std::vector<std::unique_ptr<Pair>> pairs_;
   steady_clock::time_point began_;
   bool started_ = false;

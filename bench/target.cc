@@ -60,6 +60,7 @@ absl::StatusOr<Target> FindTarget(const TargetOptions& options) {
                      ": start one with ./im up, or name a gateway by --connect"));
   }
   target.database_url = options.database;
+  target.ca_file = options.ca_file;
   if (target.database_url.empty() && target.address == here) {
     target.database_url = ConfiguredValue(ReadFile(home + "/etc/owner.conf"), "database", "url");
   }

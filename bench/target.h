@@ -13,12 +13,16 @@ struct TargetOptions {
   std::string connect;
   // PostgreSQL URL, to seed accounts; empty: of the set-up in IM_HOME, if that is what is measured.
   std::string database;
+  // PEM file of the authorities to trust, for a gateway with TLS; empty: plaintext.
+  std::string ca_file;
 };
 
 struct Target {
   std::string address;
   // Empty: accounts are made by Register, which takes as long as their passwords take to hash.
   std::string database_url;
+  // Empty: plaintext.
+  std::string ca_file;
 };
 
 absl::StatusOr<Target> FindTarget(const TargetOptions& options);

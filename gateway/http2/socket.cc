@@ -14,7 +14,6 @@ class TlsSocket : public Socket {
  public:
   TlsSocket(int fd, SSL* tls) : Socket(fd), tls_(tls) {
     SSL_set_fd(tls_, fd);
-    SSL_set_accept_state(tls_);
   }
   ~TlsSocket() override {
     // A farewell if there is room for it; the other side is not waited for.

@@ -34,7 +34,7 @@ class Socket {
   const int fd_;
 };
 
-// `tls`: made by SSL_new, its owner from now on.
+// `tls`: in accept or connect state; its owner from now on.
 std::unique_ptr<Socket> MakeTlsSocket(int fd, SSL* tls);
 
 }  // namespace im::gateway::http2

@@ -99,7 +99,9 @@ SSL* TlsContext::NewConnection() {
       Log(LogLevel::kError, "certificate_refused", {{"what", Describe(context.status())}});
     }
   }
-  return SSL_new(context_.get());
+  SSL* const tls = SSL_new(context_.get());
+  if (tls != nullptr) SSL_set_accept_state(tls);
+  return tls;
 }
 
 }  // namespace im::gateway::http2
