@@ -123,7 +123,8 @@ void ClientLoop::Post(std::function<void()> work) {
     wake = !std::exchange(awake_, true);
   }
   const uint64_t one = 1;
-  if (wake) [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof one);
+  if (wake) [[maybe_unused]]
+    const ssize_t written = write(wake_, &one, sizeof one);
 }
 
 void ClientLoop::Do(const std::function<void()>& work) {
@@ -193,9 +194,9 @@ void ClientLoop::Thread() {
     }
     const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(
         next_tick - Clock::now() + std::chrono::milliseconds(1));
-    const int count = epoll_wait(
-        epoll_, events, kEventsAtOnce,
-        idle ? static_cast<int>(std::max<int64_t>(0, patience.count())) : 0);
+    const int count =
+        epoll_wait(epoll_, events, kEventsAtOnce,
+                   idle ? static_cast<int>(std::max<int64_t>(0, patience.count())) : 0);
     now_ = Clock::now();
     for (int i = 0; i < count; ++i) {
       auto* const connection = static_cast<Connection*>(events[i].data.ptr);

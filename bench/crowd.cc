@@ -63,18 +63,17 @@ absl::Status Crowd::LogIn(Progress* progress) {
     }
     auth::v1::RefreshRequest request;
     request.set_refresh_token(people_[i].account.tokens.refresh_token());
-    channel_->Call<AccountService>(
-        &AccountService::Stub::async::Refresh, request, "",
-        [&, i](absl::StatusOr<auth::v1::RefreshResponse> response) {
-          MutexLock lock(&mu);
-          if (response.ok()) {
-            people_[i].token = response->tokens().access_token();
-          } else {
-            failure = response.status();
-          }
-          --under_way;
-          changed.NotifyAll();
-        });
+    channel_->Call<AccountService>(&AccountService::Stub::async::Refresh, request, "",
+                                   [&, i](absl::StatusOr<auth::v1::RefreshResponse> response) {
+                                     MutexLock lock(&mu);
+                                     if (response.ok()) {
+                                       people_[i].token = response->tokens().access_token();
+                                     } else {
+                                       failure = response.status();
+                                     }
+                                     --under_way;
+                                     changed.NotifyAll();
+                                   });
     progress->Done(static_cast<int64_t>(i) + 1);
   }
   return failure;

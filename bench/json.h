@@ -40,6 +40,13 @@ class JsonObject {
     return Add(name, std::string(value));
   }
 
+  // The members of another.
+  JsonObject& AddAll(const JsonObject& other) {
+    if (!members_.empty() && !other.members_.empty()) members_ += ", ";
+    members_ += other.members_;
+    return *this;
+  }
+
   std::string text() const { return "{" + members_ + "}"; }
 
  private:

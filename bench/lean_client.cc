@@ -42,9 +42,8 @@ struct LeanClient::Callbacks {
     client.TakeMessages();
     return 0;
   }
-  static int OnHeader(nghttp2_session*, const nghttp2_frame*, const uint8_t* name,
-                      size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
-                      void* user_data) {
+  static int OnHeader(nghttp2_session*, const nghttp2_frame*, const uint8_t* name, size_t name_size,
+                      const uint8_t* value, size_t value_size, uint8_t, void* user_data) {
     const std::string_view header(reinterpret_cast<const char*>(name), name_size);
     const std::string_view text(reinterpret_cast<const char*>(value), value_size);
     int code = 0;
@@ -138,13 +137,13 @@ void LeanClient::Begin(const std::string& token) {
   nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kWindowBytes);
   const std::string authorization = absl::StrCat("Bearer ", token);
   const std::array headers = {
-      Header(":method", "POST"),           Header(":scheme", loop_->tls() ? "https" : "http"),
-      Header(":path", kPath),              Header(":authority", loop_->authority()),
-      Header("te", "trailers"),            Header("content-type", "application/grpc"),
-      Header("user-agent", "im-bench"),    Header("authorization", authorization)};
+      Header(":method", "POST"),        Header(":scheme", loop_->tls() ? "https" : "http"),
+      Header(":path", kPath),           Header(":authority", loop_->authority()),
+      Header("te", "trailers"),         Header("content-type", "application/grpc"),
+      Header("user-agent", "im-bench"), Header("authorization", authorization)};
   nghttp2_data_provider body{{.ptr = this}, Callbacks::Read};
-  stream_ = nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(), &body,
-                                   nullptr);
+  stream_ =
+      nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(), &body, nullptr);
 }
 
 void LeanClient::Append(const ConnectRequest& frame) {

@@ -5,6 +5,8 @@
 #include <iostream>
 
 #include "absl/synchronization/mutex.h"
+#include "bench/fanout.h"
+#include "bench/online.h"
 #include "bench/overload.h"
 #include "bench/pairs.h"
 #include "bench/replay.h"
@@ -19,8 +21,9 @@ void AddTargetOptions(CLI::App* command, im::bench::TargetOptions* target) {
   command->add_option("--database", target->database,
                       "PostgreSQL URL, to make accounts there (default: of the set-up in IM_HOME; "
                       "without one they are registered, which takes 0.1 s each)");
-  command->add_option("--ca", target->ca_file,
-                      "PEM file of the authorities to trust, for a gateway with TLS")
+  command
+      ->add_option("--ca", target->ca_file,
+                   "PEM file of the authorities to trust, for a gateway with TLS")
       ->check(CLI::ExistingFile);
 }
 
@@ -63,23 +66,65 @@ int main(int argc, char** argv) {
   replay_command->footer("Example: im-bench replay chat.txt --speed 60 --json");
   replay_command->callback([&] { exit_status = im::bench::RunReplay(replay); });
 
-  im::bench::PairsOptions pairs;
-  CLI::App* pairs_command = app.add_subcommand(
-      "pairs", "Pairs of clients answer each other's messages as fast as they come");
-  pairs_command->add_option("--pairs", pairs.pairs, "How many pairs")
-      ->check(CLI::Range(1, 10'000))
-      ->capture_default_str();
-  pairs_command->add_option("--window", pairs.window, "Messages in flight for each pair")
-      ->check(CLI::Range(1, 1'000))
-      ->capture_default_str();
+  // What the scenarios that report an Outcome share.
+  im::bench::TargetOptions target;
+  bool json = false;
+  const auto add = [&](const char* name, const char* what, const char* example,
+                       std::function<im::bench::Outcome(const im::bench::Target&)> measure) {
+    CLI::App* command = app.add_subcommand(name, what);
+    command->add_flag("--json", json, "Print one JSON object");
+    AddTargetOptions(command, &target);
+    command->footer(std::string("Example: im-bench ") + example);
+    command->callback([&, measure = std::move(measure)] {
+      exit_status = im::bench::RunScenario(target, json, measure);
+    });
+    return command;
+  };
   // An access token lives for 15 minutes, and these clients do not refresh theirs.
-  pairs_command->add_option("--seconds", pairs.seconds, "How long to measure, after a warm-up")
-      ->check(CLI::Range(0.1, 600.0))
+  const auto add_seconds = [](CLI::App* command, double* seconds) {
+    command->add_option("--seconds", *seconds, "How long to measure, after a warm-up")
+        ->check(CLI::Range(0.1, 600.0))
+        ->capture_default_str();
+  };
+  const auto add_number = [](CLI::App* command, const char* name, int* value, int least, int most,
+                             const char* what) {
+    command->add_option(name, *value, what)->check(CLI::Range(least, most))->capture_default_str();
+  };
+
+  im::bench::PairsOptions pairs;
+  CLI::App* command =
+      add("pairs", "Pairs of clients answer each other's messages as fast as they come",
+          "pairs --pairs 50 --seconds 10",
+          [&](const im::bench::Target& found) { return im::bench::MeasurePairs(found, pairs); });
+  add_number(command, "--pairs", &pairs.pairs, 1, 10'000, "How many pairs");
+  add_number(command, "--window", &pairs.window, 1, 1'000, "Messages in flight for each pair");
+  add_seconds(command, &pairs.seconds);
+
+  im::bench::FanoutOptions fanout;
+  command = add("fanout", "One sender and a large group, every member online",
+                "fanout --members 1000 --window 8", [&](const im::bench::Target& found) {
+                  return im::bench::MeasureFanout(found, fanout);
+                });
+  add_number(command, "--members", &fanout.members, 1, 20'000, "Receivers");
+  add_number(command, "--window", &fanout.window, 1, 1'000,
+             "Messages in flight: each is until its last receiver has it");
+  add_seconds(command, &fanout.seconds);
+
+  im::bench::IdleOptions idle;
+  command = add(
+      "idle", "Clients that are connected and say nothing but heartbeats", "idle --clients 10000",
+      [&](const im::bench::Target& found) { return im::bench::MeasureIdle(found, idle); });
+  add_number(command, "--clients", &idle.clients, 1, 50'000, "How many");
+  add_seconds(command, &idle.seconds);
+
+  im::bench::StormOptions storm;
+  command =
+      add("storm", "Clients that are all cut off at once, and come back", "storm --clients 5000",
+          [&](const im::bench::Target& found) { return im::bench::MeasureStorm(found, storm); });
+  add_number(command, "--clients", &storm.clients, 2, 50'000, "How many");
+  command->add_option("--jitter", storm.jitter_seconds, "Each comes back within so many seconds")
+      ->check(CLI::Range(0.0, 60.0))
       ->capture_default_str();
-  pairs_command->add_flag("--json", pairs.json, "Print one JSON object");
-  AddTargetOptions(pairs_command, &pairs.target);
-  pairs_command->footer("Example: im-bench pairs --pairs 50 --seconds 10");
-  pairs_command->callback([&] { exit_status = im::bench::RunPairs(pairs); });
 
   im::bench::OverloadOptions overload;
   CLI::App* overload_command = app.add_subcommand(

@@ -55,8 +55,8 @@ class Run {
     for (size_t i = 0; i < crowd_->size(); ++i) {
       chat::v1::OpenDirectRequest open;
       open.set_user_id((*crowd_)[(i + 1) % crowd_->size()].account.user_id);
-      const auto opened = crowd_->channel().Call(
-          &chat::v1::ConversationService::Stub::OpenDirect, open, (*crowd_)[i].token);
+      const auto opened = crowd_->channel().Call(&chat::v1::ConversationService::Stub::OpenDirect,
+                                                 open, (*crowd_)[i].token);
       if (!opened.ok()) return opened.status();
       clients_.push_back(std::make_unique<OverloadClient>(
           static_cast<uint32_t>(i), crowd_->loop(), (*crowd_)[i].token,

@@ -1,10 +1,10 @@
 #include "bench/pair.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "bench/request_id.h"
 #include "im/chat/v1/conversations.grpc.pb.h"
 #include "im/chat/v1/messages.grpc.pb.h"
 
@@ -20,7 +20,6 @@ namespace {
 // As long as what people write, and what the peers were measured with.
 constexpr size_t kBodyBytes = 100;
 constexpr int kPage = 200;
-constexpr char kMark[] = "ball";
 
 }  // namespace
 
@@ -59,20 +58,12 @@ void Pair::Fail(const absl::Status& status) {
   if (result_.failure.ok()) result_.failure = status;
 }
 
-std::string Pair::RequestId(uint32_t ball, uint32_t number) const {
-  std::string id(16, '\0');
-  std::memcpy(id.data(), kMark, 4);
-  std::memcpy(id.data() + 4, &number_, 4);
-  std::memcpy(id.data() + 8, &ball, 4);
-  std::memcpy(id.data() + 12, &number, 4);
-  return id;
-}
-
 bool Pair::ParseRequestId(const std::string& id, uint32_t* ball, uint32_t* number) const {
-  if (id.size() != 16) return false;
-  std::memcpy(ball, id.data() + 8, 4);
-  std::memcpy(number, id.data() + 12, 4);
-  return id == RequestId(*ball, *number);
+  const auto parsed = RequestNumber::FromId(id);
+  if (!parsed || parsed->a != number_) return false;
+  *ball = parsed->b;
+  *number = parsed->c;
+  return true;
 }
 
 std::string Pair::Body(uint32_t ball, uint32_t number) {
@@ -86,7 +77,7 @@ void Pair::Throw(uint32_t ball, uint32_t number) {
   frame.set_call_id(uint64_t{ball} << 32 | (uint64_t{number} + 1));
   auto* message = frame.mutable_send_message();
   message->set_conversation_id(conversation_id_);
-  message->set_request_id(RequestId(ball, number));
+  message->set_request_id(RequestNumber{number_, ball, number}.ToId());
   message->mutable_content()->mutable_text()->set_body(Body(ball, number));
   Side& sender = SenderOf(ball, number) == 0 ? one_ : other_;
   sender.client_->Send(frame);

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "bench/crowd.h"
-#include "bench/member.h"
 #include "bench/histogram.h"
 #include "bench/lean_client.h"
+#include "bench/member.h"
 #include "common/base/mutex.h"
 
 namespace im::bench {
@@ -80,7 +80,6 @@ class Pair {
 
   // Who sends this message of a ball.
   int SenderOf(uint32_t ball, uint32_t number) const { return (ball + number) % 2; }
-  std::string RequestId(uint32_t ball, uint32_t number) const;
   static std::string Body(uint32_t ball, uint32_t number);
   // The ball and the number of a request of ours.
   bool ParseRequestId(const std::string& id, uint32_t* ball, uint32_t* number) const;

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "bench/json.h"
+#include "bench/pair.h"
 #include "bench/progress.h"
 #include "common/base/error.h"
 
@@ -17,8 +15,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// Connections, caches and the writers' memory warm up meanwhile.
-constexpr double kWarmUpSeconds = 2;
 constexpr std::chrono::seconds kConnectLimit(60);
 constexpr std::chrono::seconds kLandingLimit(10);
 constexpr std::chrono::milliseconds kLook(10);
@@ -28,15 +24,22 @@ class Run {
  public:
   Run(const Target& target, const PairsOptions& options) : target_(target), options_(options) {}
 
-  PairsResult Go() {
+  Outcome Go() {
     absl::Status status = Prepare();
-    if (status.ok()) Play();
+    const bool started = status.ok();
+    if (started) Play();
     for (const auto& pair : pairs_) {
       if (status.ok()) status = pair->failure();
     }
-    if (started_) JudgeAll();
-    if (!status.ok()) result_.sum.failure = status;
-    return std::move(result_);
+    if (started) JudgeAll();
+    outcome_.failure = status;
+    outcome_.scenario = "pairs";
+    outcome_.counted = "messages stored and delivered";
+    outcome_.more.Add("pairs", options_.pairs)
+        .Add("window", options_.window)
+        .Add("repeats_on_wire", repeats_);
+    outcome_.more_text = absl::StrFormat("%d pairs, window %d\n", options_.pairs, options_.window);
+    return std::move(outcome_);
   }
 
  private:
@@ -70,35 +73,18 @@ class Run {
     }
   }
 
-  // Sleeps. False: a pair has failed.
-  bool Pass(double seconds) {
-    const auto end =
-        steady_clock::now() + std::chrono::microseconds(static_cast<int64_t>(seconds * 1'000'000));
-    while (steady_clock::now() < end) {
-      std::this_thread::sleep_until(
-          std::min(end, steady_clock::now() + std::chrono::milliseconds(200)));
-      for (const auto& pair : pairs_) {
-        if (!pair->failure().ok()) return false;
-      }
-      progress_.Done(
-          std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - began_).count());
-    }
-    return true;
-  }
-
   void Play() {
-    const double warm_up = std::min(kWarmUpSeconds, options_.seconds / 4);
-    progress_.Begin("measuring", static_cast<int64_t>(warm_up + options_.seconds));
-    began_ = steady_clock::now();
-    started_ = true;
     for (const auto& pair : pairs_) pair->Start();
-    if (Pass(warm_up)) {
-      const auto from = steady_clock::now();
-      for (const auto& pair : pairs_) pair->Measure(true);
-      Pass(options_.seconds);
-      for (const auto& pair : pairs_) pair->Measure(false);
-      result_.seconds = std::chrono::duration<double>(steady_clock::now() - from).count();
-    }
+    Measure(
+        target_, options_.seconds, &progress_,
+        [this](bool on) {
+          for (const auto& pair : pairs_) pair->Measure(on);
+        },
+        [this] {
+          return std::all_of(pairs_.begin(), pairs_.end(),
+                             [](const auto& pair) { return pair->failure().ok(); });
+        },
+        &outcome_);
     for (const auto& pair : pairs_) pair->Finish();
     // What has not landed by then is lost, which the judge says.
     Await(kLandingLimit, "", [](const Pair& pair) { return pair.landed(); }).IgnoreError();
@@ -108,6 +94,7 @@ class Run {
     progress_.Begin("checking", options_.pairs);
     std::atomic<size_t> next = 0, done = 0;
     Mutex mu;
+    double measured = 0;
     std::vector<std::thread> readers;
     for (int i = 0; i < kReaders; ++i) {
       readers.emplace_back([&] {
@@ -115,20 +102,19 @@ class Run {
           const Pair::Result one = pairs_[which]->Judge();
           progress_.Done(static_cast<int64_t>(++done));
           MutexLock lock(&mu);
-          Pair::Result& sum = result_.sum;
-          sum.measured += one.measured;
-          sum.latency.Add(one.latency);
-          sum.messages += one.messages;
-          sum.lost += one.lost;
-          sum.duplicated += one.duplicated;
-          sum.reordered += one.reordered;
-          sum.corrupted += one.corrupted;
-          sum.repeats += one.repeats;
-          if (sum.failure.ok()) sum.failure = one.failure;
+          measured += static_cast<double>(one.measured);
+          outcome_.latency.Add(one.latency);
+          outcome_.messages += one.messages;
+          outcome_.lost += one.lost;
+          outcome_.duplicated += one.duplicated;
+          outcome_.reordered += one.reordered;
+          outcome_.corrupted += one.corrupted;
+          repeats_ += one.repeats;
         }
       });
     }
     for (std::thread& reader : readers) reader.join();
+    if (outcome_.seconds > 0) outcome_.per_second = measured / outcome_.seconds;
   }
 
   const Target& target_;
@@ -136,72 +122,14 @@ class Run {
   Progress progress_;
   std::unique_ptr<Crowd> crowd_;
   std::vector<std::unique_ptr<Pair>> pairs_;
-  steady_clock::time_point began_;
-  bool started_ = false;
-  PairsResult result_;
+  int64_t repeats_ = 0;
+  Outcome outcome_;
 };
-
-double Milliseconds(int64_t micros) { return static_cast<double>(micros) / 1000; }
-
-double PerSecond(const PairsResult& result) {
-  return result.seconds > 0 ? static_cast<double>(result.sum.measured) / result.seconds : 0;
-}
-
-std::string ToJson(const PairsResult& result, const PairsOptions& options) {
-  const Pair::Result& sum = result.sum;
-  JsonObject latency;
-  latency.Add("p50", Milliseconds(sum.latency.Quantile(0.5)))
-      .Add("p90", Milliseconds(sum.latency.Quantile(0.9)))
-      .Add("p99", Milliseconds(sum.latency.Quantile(0.99)))
-      .Add("max", Milliseconds(sum.latency.max()));
-  JsonObject object;
-  object.Add("scenario", "pairs")
-      .Add("pairs", options.pairs)
-      .Add("window", options.window)
-      .Add("per_second", PerSecond(result))
-      .Add("latency_ms", latency)
-      .Add("lost", sum.lost)
-      .Add("duplicated", sum.duplicated)
-      .Add("reordered", sum.reordered)
-      .Add("corrupted", sum.corrupted)
-      .Add("seconds", result.seconds)
-      .Add("messages", sum.messages)
-      .Add("repeats_on_wire", sum.repeats);
-  if (!sum.failure.ok()) object.Add("error", sum.failure.ToString());
-  return object.text();
-}
-
-std::string ToText(const PairsResult& result, const PairsOptions& options) {
-  const Pair::Result& sum = result.sum;
-  std::string text = absl::StrFormat(
-      "%d pairs, window %d, %.1f s: %.0f messages/s stored and delivered\n"
-      "latency ms, sent to received: p50 %.2f, p90 %.2f, p99 %.2f, max %.2f\n"
-      "lost %d, duplicated %d, reordered %d, corrupted %d of %d\n",
-      options.pairs, options.window, result.seconds, PerSecond(result),
-      Milliseconds(sum.latency.Quantile(0.5)), Milliseconds(sum.latency.Quantile(0.9)),
-      Milliseconds(sum.latency.Quantile(0.99)), Milliseconds(sum.latency.max()), sum.lost,
-      sum.duplicated, sum.reordered, sum.corrupted, sum.messages);
-  if (!sum.failure.ok()) absl::StrAppend(&text, "did not end: ", sum.failure.ToString(), "\n");
-  return text + (result.Passed() ? "PASSED\n" : "FAILED\n");
-}
 
 }  // namespace
 
-PairsResult MeasurePairs(const Target& target, const PairsOptions& options) {
+Outcome MeasurePairs(const Target& target, const PairsOptions& options) {
   return Run(target, options).Go();
-}
-
-int RunPairs(const PairsOptions& options) {
-  const auto target = FindTarget(options.target);
-  if (!target.ok()) {
-    std::fprintf(stderr, "im-bench: %s\n", target.status().ToString().c_str());
-    return 2;
-  }
-  const PairsResult result = MeasurePairs(*target, options);
-  std::fputs(
-      options.json ? (ToJson(result, options) + "\n").c_str() : ToText(result, options).c_str(),
-      stdout);
-  return result.Passed() ? 0 : 1;
 }
 
 }  // namespace im::bench

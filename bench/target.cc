@@ -61,6 +61,7 @@ absl::StatusOr<Target> FindTarget(const TargetOptions& options) {
   }
   target.database_url = options.database;
   target.ca_file = options.ca_file;
+  if (target.address == here) target.home = home;
   if (target.database_url.empty() && target.address == here) {
     target.database_url = ConfiguredValue(ReadFile(home + "/etc/owner.conf"), "database", "url");
   }

@@ -21,6 +21,8 @@ struct Target {
   std::string address;
   // Empty: accounts are made by Register, which takes as long as their passwords take to hash.
   std::string database_url;
+  // The set-up's folder, if that is what is measured.
+  std::string home;
   // Empty: plaintext.
   std::string ca_file;
 };

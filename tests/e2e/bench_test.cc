@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "bench/accounts.h"
+#include "bench/fanout.h"
+#include "bench/online.h"
 #include "bench/pairs.h"
 #include "client/channel.h"
 #include "im/auth/v1/accounts.grpc.pb.h"
@@ -23,9 +25,10 @@ class BenchSeedTest : public ::testing::Test {
  protected:
   BenchSeedTest() : channel_(*client::Channel::Open({.server = stack_.address()})) {}
 
+  bench::Target Target() { return {stack_.address(), stack_.database().UrlOf("owner")}; }
+
   Account Seeded(const std::string& name) {
-    const auto accounts = bench::MakeAccounts({stack_.address(), stack_.database().UrlOf("owner")},
-                                              {{name, "Display"}});
+    const auto accounts = bench::MakeAccounts(Target(), {{name, "Display"}});
     EXPECT_TRUE(accounts.ok()) << accounts.status().ToString();
     return accounts->front();
   }
@@ -97,37 +100,60 @@ TEST_F(BenchSeedTest, TheRefreshTokenWorks) {
 
 TEST_F(BenchSeedTest, ATakenNameSeedsNobody) {
   Seeded("taken");
-  const auto accounts = bench::MakeAccounts({stack_.address(), stack_.database().UrlOf("owner")},
-                                            {{"somebody", ""}, {"taken", ""}});
+  const auto accounts = bench::MakeAccounts(Target(), {{"somebody", ""}, {"taken", ""}});
   EXPECT_EQ(accounts.status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM auth.accounts"), "1");
 }
 
 TEST_F(BenchSeedTest, PairsMeasureAndAreComplete) {
-  const bench::Target target{stack_.address(), stack_.database().UrlOf("owner")};
-  const bench::PairsResult result =
-      bench::MeasurePairs(target, {.pairs = 3, .window = 4, .seconds = 1});
-  EXPECT_TRUE(result.Passed()) << result.sum.failure.ToString();
-  EXPECT_GT(result.sum.measured, 0);
-  EXPECT_EQ(result.sum.latency.count(), result.sum.measured);
-  EXPECT_GE(result.sum.messages, result.sum.measured);
-  EXPECT_GE(result.seconds, 1);
+  const bench::Outcome outcome =
+      bench::MeasurePairs(Target(), {.pairs = 3, .window = 4, .seconds = 1});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  EXPECT_GT(outcome.per_second, 0);
+  EXPECT_GE(outcome.seconds, 1);
+  EXPECT_GT(outcome.processes.at("bench").rss_bytes, 0);
   // What it counted is what is stored.
   EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.entries"),
-            std::to_string(result.sum.messages));
+            std::to_string(outcome.messages));
+}
+
+TEST_F(BenchSeedTest, FanoutMeasuresAndIsComplete) {
+  const bench::Outcome outcome =
+      bench::MeasureFanout(Target(), {.members = 20, .window = 4, .seconds = 1});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  EXPECT_GT(outcome.latency.count(), 0);
+  // Each of those measured went to everybody; some are in the air at both ends.
+  EXPECT_GE(outcome.per_second * outcome.seconds,
+            20.0 * static_cast<double>(outcome.latency.count() - 4));
+  EXPECT_EQ(stack_.database().Value(
+                "SELECT count(*) FROM chat.entries WHERE request_id IS NOT NULL AND "
+                "sender_user_id = (SELECT min(user_id) FROM auth.accounts) AND seq > 2"),
+            std::to_string(outcome.messages));
+}
+
+TEST_F(BenchSeedTest, IdleClientsStay) {
+  const bench::Outcome outcome = bench::MeasureIdle(Target(), {.clients = 30, .seconds = 1});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+}
+
+TEST_F(BenchSeedTest, AStormEndsWithEveryoneCaughtUp) {
+  const bench::Outcome outcome =
+      bench::MeasureStorm(Target(), {.clients = 30, .jitter_seconds = 0.5});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  EXPECT_EQ(outcome.latency.count(), 30);
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.entries"), "30");
 }
 
 TEST_F(BenchSeedTest, PairsFailWhenTheirStreamsBreak) {
-  const bench::Target target{stack_.address(), stack_.database().UrlOf("owner")};
   std::thread fault([this] {
     while (stack_.database().Value("SELECT count(*) FROM chat.entries") == "0") {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     stack_.Kill("gateway");
   });
-  const bench::PairsResult result = bench::MeasurePairs(target, {.pairs = 1, .seconds = 30});
+  const bench::Outcome outcome = bench::MeasurePairs(Target(), {.pairs = 1, .seconds = 30});
   fault.join();
-  EXPECT_FALSE(result.Passed());
+  EXPECT_FALSE(outcome.Passed());
 }
 
 }  // namespace

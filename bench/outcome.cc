@@ -1,0 +1,106 @@
+#include "bench/outcome.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace im::bench {
+
+using std::chrono::steady_clock;
+
+namespace {
+
+// Connections, caches and the writers' memory warm up meanwhile.
+constexpr double kWarmUpSeconds = 2;
+constexpr std::chrono::milliseconds kLook(200);
+
+double Milliseconds(int64_t micros) { return static_cast<double>(micros) / 1000; }
+
+}  // namespace
+
+std::string ToJson(const Outcome& outcome) {
+  JsonObject latency;
+  latency.Add("p50", Milliseconds(outcome.latency.Quantile(0.5)))
+      .Add("p90", Milliseconds(outcome.latency.Quantile(0.9)))
+      .Add("p99", Milliseconds(outcome.latency.Quantile(0.99)))
+      .Add("max", Milliseconds(outcome.latency.max()));
+  JsonObject object;
+  object.Add("scenario", outcome.scenario)
+      .Add("per_second", outcome.per_second)
+      .Add("latency_ms", latency)
+      .Add("lost", outcome.lost)
+      .Add("duplicated", outcome.duplicated)
+      .Add("reordered", outcome.reordered)
+      .Add("corrupted", outcome.corrupted)
+      .Add("seconds", outcome.seconds)
+      .Add("messages", outcome.messages)
+      .Add("processes", ToJson(outcome.processes))
+      .AddAll(outcome.more);
+  if (!outcome.failure.ok()) object.Add("error", outcome.failure.ToString());
+  return object.text();
+}
+
+std::string ToText(const Outcome& outcome) {
+  std::string text = absl::StrFormat("%s, %.1f s: %.0f %s/s\n", outcome.scenario, outcome.seconds,
+                                     outcome.per_second, outcome.counted);
+  if (outcome.latency.count() > 0) {
+    absl::StrAppendFormat(
+        &text, "latency ms: p50 %.2f, p90 %.2f, p99 %.2f, max %.2f\n",
+        Milliseconds(outcome.latency.Quantile(0.5)), Milliseconds(outcome.latency.Quantile(0.9)),
+        Milliseconds(outcome.latency.Quantile(0.99)), Milliseconds(outcome.latency.max()));
+  }
+  absl::StrAppend(&text, outcome.more_text, ToText(outcome.processes), "\n");
+  absl::StrAppendFormat(&text, "lost %d, duplicated %d, reordered %d, corrupted %d\n", outcome.lost,
+                        outcome.duplicated, outcome.reordered, outcome.corrupted);
+  if (!outcome.failure.ok()) {
+    absl::StrAppend(&text, "did not end: ", outcome.failure.ToString(), "\n");
+  }
+  return text + (outcome.Passed() ? "PASSED\n" : "FAILED\n");
+}
+
+void Measure(const Target& target, double seconds, Progress* progress,
+             const std::function<void(bool on)>& measuring, const std::function<bool()>& goes_on,
+             Outcome* outcome) {
+  const double warm_up = std::min(kWarmUpSeconds, seconds / 4);
+  progress->Begin("measuring", static_cast<int64_t>(warm_up + seconds));
+  const auto began = steady_clock::now();
+  const auto wait_until = [&](steady_clock::time_point end) {
+    while (steady_clock::now() < end && goes_on()) {
+      std::this_thread::sleep_until(std::min(end, steady_clock::now() + kLook));
+      progress->Done(
+          std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - began).count());
+    }
+  };
+  const auto of = [](double time) {
+    return std::chrono::microseconds(static_cast<int64_t>(time * 1e6));
+  };
+  wait_until(began + of(warm_up));
+  const ProcessUses before = LookAtProcesses(target);
+  const auto from = steady_clock::now();
+  measuring(true);
+  wait_until(from + of(seconds));
+  measuring(false);
+  outcome->seconds = std::chrono::duration<double>(steady_clock::now() - from).count();
+  outcome->processes = Between(before, LookAtProcesses(target), outcome->seconds);
+}
+
+int Report(const Outcome& outcome, bool json) {
+  std::fputs(json ? (ToJson(outcome) + "\n").c_str() : ToText(outcome).c_str(), stdout);
+  return outcome.Passed() ? 0 : 1;
+}
+
+int RunScenario(const TargetOptions& options, bool json,
+                const std::function<Outcome(const Target&)>& scenario) {
+  const auto target = FindTarget(options);
+  if (!target.ok()) {
+    std::fprintf(stderr, "im-bench: %s\n", target.status().ToString().c_str());
+    return 2;
+  }
+  return Report(scenario(*target), json);
+}
+
+}  // namespace im::bench
