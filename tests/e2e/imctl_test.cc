@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -10,6 +11,7 @@
 #include <thread>
 
 #include "tests/e2e/pty_program.h"
+#include "tests/support/log_secrets.h"
 #include "tests/support/stack.h"
 
 namespace im::testing {
@@ -35,6 +37,10 @@ class ImctlTest : public ::testing::Test {
   }
   Outcome Run(const std::string& who, std::vector<std::string> words,
               const std::string& input = {}) {
+    if (std::count(words.begin(), words.end(), "--password-stdin") > 0) {
+      std::istringstream lines(input);
+      for (std::string line; std::getline(lines, line);) RegisterSecret(line);
+    }
     return RunProgram(Command(who, std::move(words)), input, Environment());
   }
   // Must succeed; returns what it printed.

@@ -189,6 +189,9 @@ int Faults::Run() {
     violations_.push_back(std::move(violation));
   }
   CheckAll(set_up->database().UrlOf("owner"));
+  for (std::string& what : set_up->stack().FindSecretsInLogs()) {
+    violations_.push_back({"log_secret", std::move(what)});
+  }
   for (size_t i = 0; i < std::min(violations_.size(), kShown); ++i) {
     log_.Line(violations_[i].rule + ": " + violations_[i].what);
   }

@@ -149,11 +149,49 @@ TEST(SecrecyTest, AStackWhoseLogHoldsABodyFailsItsTest) {
     auto anns = ann.Connects();
     anns->WaitLive();
     EXPECT_TRUE(anns->Sends(alone, "something that was said").ok());
+    EXPECT_TRUE(anns->Sends(alone, "psst").ok());
     std::ofstream(stack.folder() + "/chat.log", std::ios::app) << line << "\n";
   };
   EXPECT_NONFATAL_FAILURE(leak("sent body=\"something that was said\""), "the log of chat holds");
   EXPECT_NONFATAL_FAILURE(leak("login password=\"correct horse 4711\""), "the log of chat holds");
   EXPECT_NONFATAL_FAILURE(leak("token=eyJhbGciOiJFUzI1NiIs"), "the log of chat holds");
+  EXPECT_NONFATAL_FAILURE(leak("sent body=psst"), "the log of chat holds");
+}
+
+TEST(SecrecyTest, WhatPostgresRefusesIsNotQuotedInItsLog) {
+  Stack stack;
+  Person ann(stack.address(), "ann");
+  stack.database().Exec(
+      "ALTER TABLE chat.conversations ADD CONSTRAINT untitled CHECK (title = '')");
+  chat::v1::CreateGroupRequest request;
+  request.set_title(Marked("-title"));
+  request.set_request_id(RandomBytes(16));
+  EXPECT_FALSE(ann.Call(&Conversations::CreateGroup, request).ok());
+  EXPECT_THAT(stack.PostgresLog(), HasSubstr("violates check constraint \"untitled\""));
+  EXPECT_THAT(stack.PostgresLog(), ::testing::Not(HasSubstr(kMark)));
+  EXPECT_THAT(LogsOf(stack), HasSubstr("database_error"));
+  EXPECT_THAT(LogsOf(stack), ::testing::Not(HasSubstr(kMark)));
+}
+
+TEST(SecrecyTest, AStackSearchesPostgresLogToo) {
+  const auto leak = [] {
+    Stack stack;
+    Person ann(stack.address(), "ann");
+    ann.CreatesGroup("what PostgreSQL says", {});
+    stack.database().Exec("DO $$BEGIN RAISE WARNING 'title what PostgreSQL says'; END$$");
+  };
+  EXPECT_NONFATAL_FAILURE(leak(), "the log of PostgreSQL holds");
+}
+
+TEST(SecrecyTest, ShortTextsAreFoundAsWordsOnly) {
+  LogSecrets secrets;
+  for (const char* text : {"psst", "Ja!", "日本", "7", "4711", "a"}) secrets.AddSaid(text);
+  for (const char* line : {"body=psst", "x \"psst\"", "(1,Ja!,2)", "Ja!", "said 日本 to"}) {
+    EXPECT_THAT(secrets.FindIn(line), SizeIs(1)) << line;
+  }
+  for (const char* line : {"psstt", "_psst", "Ja", "seq=7 user=4711", "a", ""}) {
+    EXPECT_THAT(secrets.FindIn(line), SizeIs(0)) << line;
+  }
 }
 
 TEST(SecrecyTest, EachKindOfSecretIsFound) {

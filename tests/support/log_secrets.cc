@@ -1,9 +1,13 @@
 #include "tests/support/log_secrets.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <iostream>
 #include <mutex>
 #include <pqxx/pqxx>
+
+#include "im/chat/v1/entries.pb.h"
 
 namespace im::testing {
 namespace {
@@ -14,13 +18,14 @@ std::vector<std::string>& Registered() {
   return *secrets;
 }
 
-// Each of one column, text or bytea.
-constexpr const char* kQueries[] = {
-    "SELECT content FROM chat.entries",
+// Each of one column. What people said, at whatever length; and the rest.
+constexpr const char* kSaid[] = {
     "SELECT greeting FROM chat.contacts",
     "SELECT title FROM chat.conversations",
-    "SELECT display_name FROM auth.accounts",
     "SELECT bio FROM auth.accounts",
+};
+constexpr const char* kOther[] = {
+    "SELECT display_name FROM auth.accounts",
     "SELECT password_hash FROM auth.accounts",
     "SELECT name FROM auth.devices",
     "SELECT encode(family_hash, 'hex') FROM auth.devices",
@@ -30,33 +35,23 @@ constexpr const char* kQueries[] = {
     "SELECT split_part(private_pem, chr(10), 2) FROM auth.signing_keys",
 };
 
-bool ReadVarint(std::string_view* bytes, uint64_t* value) {
-  *value = 0;
-  for (int shift = 0; shift < 64 && !bytes->empty(); shift += 7) {
-    const auto byte = static_cast<unsigned char>(bytes->front());
-    bytes->remove_prefix(1);
-    *value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-    if (byte < 0x80) return true;
-  }
-  return false;
-}
-
-// The strings and bytes in a serialised message, whatever message it is; and some that are none.
-void AddFields(std::string_view bytes, std::vector<std::string>* texts) {
-  uint64_t tag = 0, size = 0;
-  while (ReadVarint(&bytes, &tag) && ReadVarint(&bytes, &size)) {
-    if ((tag & 7) == 0) continue;  // a number
-    if ((tag & 7) != 2 || size > bytes.size()) return;
-    texts->emplace_back(bytes.substr(0, size));
-    AddFields(bytes.substr(0, size), texts);
-    bytes.remove_prefix(size);
-  }
-}
-
 uint64_t HeadOf(const char* text) {
   uint64_t head = 0;
   std::memcpy(&head, text, sizeof head);
   return head;
+}
+
+bool IsLetter(char c) {
+  // Bytes of other scripts are letters, too.
+  return std::isalpha(static_cast<unsigned char>(c)) != 0 || static_cast<unsigned char>(c) >= 0x80;
+}
+bool IsOfAWord(char c) {
+  return IsLetter(c) || std::isdigit(static_cast<unsigned char>(c)) != 0 || c == '_';
+}
+
+bool IsAWord(std::string_view log, size_t at, size_t size) {
+  return (at == 0 || !IsOfAWord(log[at - 1])) &&
+         (at + size == log.size() || !IsOfAWord(log[at + size]));
 }
 
 std::string LineAround(std::string_view log, size_t at) {
@@ -88,6 +83,12 @@ void LogSecrets::Add(const std::string& secret) {
   by_head_[HeadOf(secret.data())].push_back(secret);
 }
 
+void LogSecrets::AddSaid(const std::string& text) {
+  if (text.size() >= kLeast) return Add(text);
+  if (text.size() < 2 || std::none_of(text.begin(), text.end(), IsLetter)) return;
+  if (known_.insert(text).second) words_[text.substr(0, 2)].push_back(text);
+}
+
 bool LogSecrets::AddFrom(const std::string& database_url) {
   try {
     // A database that was stopped by a test answers never.
@@ -95,17 +96,17 @@ bool LogSecrets::AddFrom(const std::string& database_url) {
                                                     ? "?connect_timeout=5"
                                                     : "&connect_timeout=5"));
     pqxx::nontransaction transaction(connection);
-    for (const char* query : kQueries) {
-      for (const pqxx::row& row : transaction.exec(query)) {
-        const bool bytes = row[0].type() == 17;  // bytea
-        std::vector<std::string> texts;
-        if (bytes) {
-          AddFields(pqxx::binarystring(row[0]).str(), &texts);
-        } else {
-          texts.emplace_back(row[0].c_str());
-        }
-        for (const std::string& text : texts) Add(text);
-      }
+    for (const pqxx::row& row : transaction.exec("SELECT kind, content FROM chat.entries")) {
+      chat::v1::Entry entry;
+      if (row[0].as<int>() != chat::v1::Entry::kMessageFieldNumber) continue;
+      entry.mutable_message()->ParseFromString(pqxx::binarystring(row[1]).str());
+      AddSaid(entry.message().text().body());
+    }
+    for (const char* query : kSaid) {
+      for (const pqxx::row& row : transaction.exec(query)) AddSaid(row[0].c_str());
+    }
+    for (const char* query : kOther) {
+      for (const pqxx::row& row : transaction.exec(query)) Add(row[0].c_str());
     }
     return true;
   } catch (const pqxx::failure& failure) {
@@ -114,16 +115,30 @@ bool LogSecrets::AddFrom(const std::string& database_url) {
   }
 }
 
-std::vector<std::string> LogSecrets::FindIn(std::string_view log) const {
-  std::vector<std::string> found;
-  for (size_t at = 0; at + kLeast <= log.size(); ++at) {
+void LogSecrets::FindAt(std::string_view log, size_t at, bool with_words,
+                        std::vector<std::string>* found) const {
+  const auto add = [&](const std::string& secret) {
+    found->push_back("\"" + secret + "\" in: " + LineAround(log, at));
+  };
+  if (at + kLeast <= log.size()) {
     const auto candidates = by_head_.find(HeadOf(log.data() + at));
-    if (candidates == by_head_.end()) continue;
-    for (const std::string& secret : candidates->second) {
-      if (log.substr(at, secret.size()) != secret) continue;
-      found.push_back("\"" + secret + "\" in: " + LineAround(log, at));
+    if (candidates != by_head_.end()) {
+      for (const std::string& secret : candidates->second) {
+        if (log.substr(at, secret.size()) == secret) add(secret);
+      }
     }
   }
+  if (!with_words || words_.empty() || (at > 0 && IsOfAWord(log[at - 1]))) return;
+  const auto words = words_.find(std::string(log.substr(at, 2)));
+  if (words == words_.end()) return;
+  for (const std::string& word : words->second) {
+    if (log.substr(at, word.size()) == word && IsAWord(log, at, word.size())) add(word);
+  }
+}
+
+std::vector<std::string> LogSecrets::FindIn(std::string_view log, bool words) const {
+  std::vector<std::string> found;
+  for (size_t at = 0; at < log.size(); ++at) FindAt(log, at, words, &found);
   return found;
 }
 

@@ -34,6 +34,10 @@ start)
     if [ ! -s "$data/PG_VERSION" ]; then
       "${as_postgres[@]}" "$bin/initdb" -D "$data" -U im --auth=trust -E UTF8 --locale=C.UTF-8 -N >"$dir/initdb.log" 2>&1 9>&-
     fi
+    # It logs what it logs in earnest.
+    sed -n '/^log_destination/d; /^log_[a-z_]* *=/p' "$(dirname "${BASH_SOURCE[0]}")/../../deploy/postgresql/im.conf" >"$data/log.conf"
+    grep -q "^include 'log.conf'" "$data/postgresql.conf" || echo "include 'log.conf'" >>"$data/postgresql.conf"
+    [ "$(id -u)" != 0 ] || chown postgres: "$data/log.conf"
     mkdir -p "$sockets" && chmod 0777 "$sockets"
     [ "$(id -u)" != 0 ] || chown postgres: "$sockets"
     "${as_postgres[@]}" "$bin/pg_ctl" -D "$data" -w -t 60 -l "$data/server.log" \

@@ -140,6 +140,9 @@ Stack::Stack(StackOptions options)
   std::string pattern = (std::filesystem::temp_directory_path() / "im-stack-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
   folder_ = pattern;
+  // Where postgres.sh has it written.
+  postgres_log_ = database_.Value("SHOW data_directory") + "/server.log";
+  postgres_log_begin_ = std::filesystem::file_size(postgres_log_);
   if (options_.tls) {
     std::vector<std::string> command = {IM_SOURCE_DIR "/deploy/certificates.sh", folder_,
                                         "localhost"};
@@ -164,7 +167,9 @@ Stack::Stack(StackOptions options)
 
 Stack::~Stack() {
   while (!running_.empty()) Kill(running_.begin()->first);
-  CheckLogs();
+  // In every suite that runs the services.
+  const std::vector<std::string> secrets = FindSecretsInLogs();
+  if (!secrets.empty()) ADD_FAILURE() << secrets.front();
   if (::testing::Test::HasFailure()) {
     for (const std::string& name : names_) {
       std::cerr << "---- log of " << name << "\n" << Log(name);
@@ -174,14 +179,24 @@ Stack::~Stack() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-// Of every suite that runs the services.
-void Stack::CheckLogs() const {
+std::vector<std::string> Stack::FindSecretsInLogs() const {
   LogSecrets secrets;
   secrets.AddFrom(database_.url());
-  for (const std::string& name : names_) {
-    const std::vector<std::string> found = secrets.FindIn(Log(name));
-    if (!found.empty()) ADD_FAILURE() << "the log of " << name << " holds " << found.front();
-  }
+  std::vector<std::string> found;
+  const auto search = [&](const std::string& name, const std::string& log, bool words) {
+    for (const std::string& what : secrets.FindIn(log, words)) {
+      found.push_back("the log of " + name + " holds " + what);
+    }
+  };
+  for (const std::string& name : names_) search(name, Log(name), true);
+  search("PostgreSQL", PostgresLog(), false);
+  return found;
+}
+
+std::string Stack::PostgresLog() const {
+  const std::string log = ReadAll(postgres_log_);
+  // It is gone with a primary that was deleted.
+  return log.substr(std::min(postgres_log_begin_, log.size()));
 }
 
 void Stack::Register(const std::string& name) {

@@ -7,9 +7,9 @@
 //
 // Names: auth, chat, presence, gateway; of further instances chat-2, gateway-2, ... Fails by
 // exceptions. Logs, at level debug, are kept in the folder and printed if the test failed; at the
-// end they are searched for what no log may hold (log_secrets.h), which fails the test. Not
-// thread-safe, but for what is constant: database(), folder(), address() of instances that are
-// there from the start.
+// end they and PostgreSQL's are searched for what no log may hold (log_secrets.h), which fails the
+// test. Not thread-safe, but for what is constant: database(), folder(), address() of instances
+// that are there from the start.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -87,11 +87,14 @@ class Stack {
   void Pause(const std::string& name);
   void Resume(const std::string& name);
   std::string Log(const std::string& name) const;
+  // What PostgreSQL logged since this was made, for all tests that use the same one.
+  std::string PostgresLog() const;
+  // What the logs hold and may not, in words.
+  std::vector<std::string> FindSecretsInLogs() const;
   // The most memory that a process which runs had so far, in bytes.
   size_t PeakMemory(const std::string& name) const;
 
  private:
-  void CheckLogs() const;
   void Register(const std::string& name);
   // Of an instance, else of its service, else the default.
   Place PlaceOf(const std::string& name) const;
@@ -104,6 +107,9 @@ class Stack {
   const StackOptions options_;
   TestDatabase database_;
   std::string folder_;
+  // PostgreSQL's log, and how long it was.
+  std::string postgres_log_;
+  size_t postgres_log_begin_ = 0;
   // Constant but for Add and Remove: of each instance, its name; of gateways "127.0.0.1:PORT".
   std::vector<std::string> names_;
   std::map<std::string, std::string> doors_;
