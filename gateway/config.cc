@@ -45,6 +45,8 @@ void AddOptions(Config* config, GatewayConfig* values) {
   config
       ->Add("upstreams.presence", &values->presence, "Addresses of im-presence, one per instance.")
       ->required();
+  config->Add("upstreams.extra", &values->extra,
+              "Services beside IM's own that clients may call: PACKAGE=ADDRESS, comma-separated.");
   rpc::AddUpstreamTlsOptions(config, &values->upstream_tls);
   config
       ->Add("session.heartbeat_seconds", &values->heartbeat_seconds,
@@ -113,7 +115,7 @@ void AddOptions(Config* config, GatewayConfig* values) {
 GatewayOptions ToOptions(const GatewayConfig& values) {
   GatewayOptions options;
   options.upstreams = {rpc::ParseAddresses(values.auth), rpc::ParseAddresses(values.chat),
-                       rpc::ParseAddresses(values.presence)};
+                       rpc::ParseAddresses(values.presence), values.extra};
   options.tls = values.upstream_tls;
   options.session = values.session;
   options.session.heartbeat = std::chrono::seconds(values.heartbeat_seconds);

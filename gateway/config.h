@@ -22,6 +22,8 @@ struct GatewayConfig {
   std::string auth;
   std::string chat;
   std::string presence;
+  // Comma-separated PACKAGE=ADDRESS.
+  std::string extra;
   rpc::ChannelTls upstream_tls;
 
   int heartbeat_seconds = 20;

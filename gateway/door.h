@@ -12,12 +12,18 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gateway/frame.h"
 
 namespace im::gateway {
+
+// Of a call or a response: names in lower case, values as they are meant, also those that HTTP/2
+// carries in base64 (names that end in "-bin").
+using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 // The way to one client, as long as its stream lasts. One caller at a time.
 class Sink {
@@ -27,6 +33,11 @@ class Sink {
   // Takes a frame. false: the budget of bytes under way is used up, so no Write and no End until
   // SessionEvents::OnRoom, which is called exactly once for it, maybe before this returns.
   virtual bool Write(const Frame& frame) = 0;
+  // Metadata of the response, which goes out at once, or with the first frame. At most once, before
+  // Write and End. Where it is not called, the response has none of its own.
+  virtual void SendHeaders(Metadata) {}
+  // Metadata that goes out after the status. At most once, before End.
+  virtual void SetTrailers(Metadata) {}
   // The last call: ends the stream with this status, once all that was written has gone out. After
   // SessionEvents::OnClosed it need not wait for OnRoom.
   virtual void End(const grpc::Status& status) = 0;
@@ -64,6 +75,8 @@ struct CallInfo {
   // The client's address ("10.0.0.1", "::1", "unix").
   std::string address;
   std::chrono::system_clock::time_point deadline;
+  // What else the client sent. Of kRelay only.
+  Metadata metadata;
 };
 
 // A unary call that is under way.
@@ -79,7 +92,7 @@ class Front {
  public:
   virtual ~Front() = default;
 
-  // kRelay: a stream that is not the gateway's own.
+  // kRelay: a call of any kind that is not the gateway's own, message by message.
   enum class Kind { kConnect, kSubscribe, kUnary, kRelay };
   virtual Kind KindOf(const std::string& path) const = 0;
 

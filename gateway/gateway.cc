@@ -77,14 +77,17 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Create(GatewayOptions options)
   if (upstreams.chat.size() + upstreams.presence.size() > kMaxLinks) {
     return absl::InvalidArgumentError("at most 64 instances of chat and presence together");
   }
-  return std::unique_ptr<Gateway>(new Gateway(std::move(options), *std::move(exempt)));
+  const auto extra = ParseExtraPackages(upstreams.extra);
+  if (!extra.ok()) return extra.status();
+  return std::unique_ptr<Gateway>(new Gateway(std::move(options), *std::move(exempt), *extra));
 }
 
-Gateway::Gateway(GatewayOptions options, AddressSet exempt)
+Gateway::Gateway(GatewayOptions options, AddressSet exempt, const ExtraPackages& extra)
     : options_(std::move(options)),
       limits_(options_.limits, std::move(exempt)),
       table_(options_.session.max_streams, options_.session.streams_per_account),
-      route_(options_.upstreams, options_.tls, options_.session.call_wait) {
+      route_(options_.upstreams, options_.tls, options_.session.call_wait),
+      extra_(extra, options_.tls, kDoorMessageFrames * options_.session.max_frame_bytes) {
   context_.gateway_id = RandomHex(6);
   hub_ = std::make_unique<Hub>(options_.upstreams, options_.tls, context_.gateway_id, options_.link,
                                &table_);
@@ -166,6 +169,7 @@ void Gateway::SetStandardServices(const std::shared_ptr<grpc::Channel>& channel)
 Front::Kind Gateway::KindOf(const std::string& path) const {
   if (path == kConnect) return Kind::kConnect;
   if (path == kSubscribe) return Kind::kSubscribe;
+  if (extra_.Offers(PackageOf(path))) return Kind::kRelay;
   // grpc.health.v1, grpc.reflection.v1alpha.
   return absl::StartsWith(path, "/grpc.") ? Kind::kRelay : Kind::kUnary;
 }
@@ -177,13 +181,16 @@ absl::StatusOr<rpc::Identity> Gateway::Authenticate(const CallInfo& call) const 
 
 absl::StatusOr<std::shared_ptr<SessionEvents>> Gateway::Open(const CallInfo& call, Kind kind,
                                                              std::shared_ptr<Sink> sink) {
+  const bool extra = kind == Kind::kRelay && extra_.Offers(PackageOf(call.path));
   if (kind == Kind::kRelay) {
     IM_RETURN_IF_ERROR(limits_.TakeForAddress(Action::kOther, call.address, steady_clock::now()));
-    return Relay(call, standard_services_.get(), std::move(sink));
+    // Who asks for health hears the truth to the end.
+    if (!extra) return Relay(call, standard_services_.get(), std::move(sink));
   }
   if (draining_.load()) {
     return Error(Reason::SHUTTING_DOWN, {}, {.retry_after = milliseconds(1'000)});
   }
+  if (extra) return extra_.Open(call, std::move(sink));
   const auto now = steady_clock::now();
   IM_RETURN_IF_ERROR(limits_.TakeForAddress(Action::kConnect, call.address, now));
   IM_ASSIGN_OR_RETURN(const rpc::Identity identity, Authenticate(call));

@@ -12,6 +12,7 @@
 #include "common/base/workers.h"
 #include "common/rpc/call.h"
 #include "gateway/door.h"
+#include "gateway/extra.h"
 #include "gateway/hub.h"
 #include "gateway/limits.h"
 #include "gateway/options.h"
@@ -61,7 +62,7 @@ class Gateway : public Front {
                                     Done done) override;
 
  private:
-  Gateway(GatewayOptions options, AddressSet exempt);
+  Gateway(GatewayOptions options, AddressSet exempt, const ExtraPackages& extra);
 
   void Tick();
   absl::StatusOr<rpc::Identity> Authenticate(const CallInfo& call) const;
@@ -72,6 +73,7 @@ class Gateway : public Front {
   Limits limits_;
   SessionTable table_;
   Route route_;
+  Extra extra_;
   std::unique_ptr<Hub> hub_;
   SessionContext context_;
   std::atomic<uint64_t> numbers_{0};

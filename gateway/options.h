@@ -42,6 +42,10 @@ struct SessionOptions {
   size_t max_streams = 50'000;
 };
 
+// The largest message that passes the door, in frames of the largest size: there must be room to
+// read what is too large and say so with a reason.
+inline constexpr size_t kDoorMessageFrames = 4;
+
 struct LinkOptions {
   milliseconds heartbeat{1'000};
   milliseconds silence{5'000};
@@ -59,6 +63,8 @@ struct Upstreams {
   std::vector<std::string> auth;
   std::vector<std::string> chat;
   std::vector<std::string> presence;
+  // Packages of services that are no part of IM: PACKAGE=ADDRESS, comma-separated.
+  std::string extra;
 };
 
 }  // namespace im::gateway

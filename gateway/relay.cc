@@ -2,6 +2,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <map>
+#include <string>
 #include <utility>
 
 #include "common/base/mutex.h"
@@ -16,7 +18,8 @@ class RelayedCall : public SessionEvents,
                     public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                     public std::enable_shared_from_this<RelayedCall> {
  public:
-  explicit RelayedCall(std::shared_ptr<Sink> sink) : sink_(std::move(sink)) {}
+  RelayedCall(std::shared_ptr<Sink> sink, RelayOptions options)
+      : options_(std::move(options)), sink_(std::move(sink)) {}
 
   void Begin(const CallInfo& call, grpc::GenericStub* stub) {
     self_ = shared_from_this();
@@ -27,6 +30,10 @@ class RelayedCall : public SessionEvents,
       context_.AddMetadata(rpc::kAuthorizationKey, call.authorization);
     }
     context_.AddMetadata(rpc::kRequestIdKey, call.request_id);
+    if (options_.metadata) {
+      if (call.address != "unix") context_.AddMetadata(rpc::kAddressKey, call.address);
+      for (const auto& [name, value] : call.metadata) context_.AddMetadata(name, value);
+    }
     stub->PrepareBidiStreamingCall(&context_, call.path, grpc::StubOptions(), this);
     StartRead(&in_);
     // Reads and writes are begun from outside of reactions, too.
@@ -66,6 +73,9 @@ class RelayedCall : public SessionEvents,
     if (!reading_) GetOver();
   }
 
+  void OnReadInitialMetadataDone(bool ok) override {
+    if (ok && options_.metadata) sink_->SendHeaders(Passed(context_.GetServerInitialMetadata()));
+  }
   void OnWriteDone(bool ok) override {
     {
       MutexLock lock(&mu_);
@@ -88,14 +98,27 @@ class RelayedCall : public SessionEvents,
     // Who holds whom ends here, also if the door is gone and takes no status any more.
     const std::shared_ptr<Sink> sink = std::move(sink_);
     const std::shared_ptr<RelayedCall> self = std::move(self_);
+    if (options_.metadata) sink->SetTrailers(Passed(context_.GetServerTrailingMetadata()));
+    if (options_.ended) options_.ended(status);
     sink->End(status);
   }
 
  private:
+  // What is not gRPC's own: that is said anew to the client.
+  static Metadata Passed(const std::multimap<grpc::string_ref, grpc::string_ref>& from) {
+    Metadata metadata;
+    for (const auto& [name, value] : from) {
+      if (name.starts_with("grpc-")) continue;
+      metadata.emplace_back(std::string(name.data(), name.size()),
+                            std::string(value.data(), value.size()));
+    }
+    return metadata;
+  }
   void GetOver() IM_REQUIRES(mu_) {
     if (!std::exchange(over_, true)) RemoveHold();
   }
 
+  const RelayOptions options_;
   std::shared_ptr<Sink> sink_;
   std::shared_ptr<RelayedCall> self_;
   grpc::ClientContext context_;
@@ -113,8 +136,8 @@ class RelayedCall : public SessionEvents,
 }  // namespace
 
 std::shared_ptr<SessionEvents> Relay(const CallInfo& call, grpc::GenericStub* stub,
-                                     std::shared_ptr<Sink> sink) {
-  auto relayed = std::make_shared<RelayedCall>(std::move(sink));
+                                     std::shared_ptr<Sink> sink, RelayOptions options) {
+  auto relayed = std::make_shared<RelayedCall>(std::move(sink), std::move(options));
   relayed->Begin(call, stub);
   return relayed;
 }

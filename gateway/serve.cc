@@ -20,8 +20,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Start(const GatewayConfig& val
   door.tls_key = values.tls_key;
   door.loops = values.loops;
   door.max_connections = values.max_connections;
-  // Room to read what is too large and say so with a reason.
-  door.connection.call.max_message_bytes = 4 * values.session.max_frame_bytes;
+  door.connection.call.max_message_bytes = kDoorMessageFrames * values.session.max_frame_bytes;
   door.connection.call.response_patience = values.response_patience;
   door.connection.idle = std::chrono::seconds(values.connection_idle_seconds);
   door.connection.max_calls = static_cast<uint32_t>(values.calls_per_connection);

@@ -28,7 +28,8 @@ void AddUpstreamTlsOptions(Config* config, ChannelTls* tls) {
   config->Add("upstreams.tls_key", &tls->key, "PEM file of its private key.");
 }
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& address, const ChannelTls& tls) {
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, const ChannelTls& tls,
+                                       const ChannelLimits& limits) {
   KeepReactionThreads();
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
@@ -39,7 +40,12 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, const Channel
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
   // Each channel has its own connection, so that a link does not wait behind bulk calls.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxReceiveMessageSize(limits.max_receive_bytes);
+  if (limits.window_bytes > 0) {
+    // Else gRPC measures the line, and takes in megabytes of a call that nobody reads.
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, limits.window_bytes);
+  }
   if (address.rfind("unix:", 0) == 0) arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
   std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
   if (!tls.ca.empty() || !tls.certificate.empty()) {

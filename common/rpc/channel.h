@@ -28,9 +28,17 @@ struct ChannelTls {
 // The options upstreams.tls_ca, tls_certificate and tls_key.
 void AddUpstreamTlsOptions(Config* config, ChannelTls* tls);
 
+struct ChannelLimits {
+  // What a call takes in before it is read; 0: as much as the line is good for.
+  int window_bytes = 0;
+  // Of a message; -1: any.
+  int max_receive_bytes = -1;
+};
+
 // Reconnects by itself, with back-off from 50 ms to 1 s, so that a service which was restarted is
 // found again at once. Never fails; an unreadable PEM file fails the calls.
-std::shared_ptr<grpc::Channel> Connect(const std::string& address, const ChannelTls& tls = {});
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, const ChannelTls& tls = {},
+                                       const ChannelLimits& limits = {});
 
 // "a, b" as a list of addresses.
 std::vector<std::string> ParseAddresses(const std::string& list);

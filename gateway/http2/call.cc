@@ -63,6 +63,8 @@ void Call::OnHeader(std::string_view name, std::string_view value) {
     headers_->call.authorization = value;
   } else if (name == rpc::kRequestIdKey) {
     headers_->call.request_id = value;
+  } else if (IsMetadata(name)) {
+    headers_->call.metadata.emplace_back(name, value);
   }
 }
 
@@ -101,6 +103,9 @@ void Call::OnHeadersEnd(Front* front) {
   if (!good.ok()) return Refuse(good);
   kind_ = front->KindOf(headers_->call.path);
   if (kind_ == Front::Kind::kUnary) return;
+  if (kind_ == Front::Kind::kRelay && !DecodeMetadata(&headers_->call.metadata)) {
+    return Refuse(Error(Reason::MALFORMED_REQUEST, "the metadata is none"));
+  }
   auto events = front->Open(headers_->call, kind_, shared_from_this());
   headers_.reset();
   if (!events.ok()) return Refuse(events.status());
@@ -221,13 +226,19 @@ void Call::Finish(const grpc::Status& status) {
   StopDeadline();
   stream_->Consume(id_, std::exchange(unconsumed_, 0));
   if (!responded_) {
+    Metadata headers = response_headers_.Take();
     responded_ = true;
-    stream_->Respond(id_, &status);
-  } else {
-    end_ = std::make_unique<grpc::Status>(status);
-    deadline_ = loop_->CallAt(Loop::Clock::now() + options_->response_patience, this);
-    stream_->ResumeData(id_);
+    if (headers.empty()) return stream_->Respond(id_, &status, trailers_.Take());
+    stream_->Respond(id_, nullptr, std::move(headers));
   }
+  end_ = std::make_unique<grpc::Status>(status);
+  deadline_ = loop_->CallAt(Loop::Clock::now() + options_->response_patience, this);
+  stream_->ResumeData(id_);
+}
+
+void Call::Respond() {
+  if (stream_ == nullptr || std::exchange(responded_, true)) return;
+  stream_->Respond(id_, nullptr, response_headers_.Take());
 }
 
 void Call::Do(Errand* errand) {
@@ -240,8 +251,8 @@ void Call::Do(Errand* errand) {
         return GiveRoom();
       }
       out_.push_back(std::move(errand->frame));
-      if (!std::exchange(responded_, true)) {
-        stream_->Respond(id_, nullptr);
+      if (!responded_) {
+        Respond();
       } else {
         stream_->ResumeData(id_);
       }
@@ -293,7 +304,7 @@ size_t Call::TakeData(uint8_t* bytes, size_t size, bool* last) {
   }
   GiveRoom();
   *last = out_.empty() && end_ != nullptr;
-  if (*last) stream_->SendTrailers(id_, *end_);
+  if (*last) stream_->SendTrailers(id_, *end_, trailers_.Take());
   return taken;
 }
 
@@ -309,6 +320,12 @@ bool Call::Write(const Frame& frame) {
   const bool posted = loop_->Post(
       {room ? Errand::Kind::kWrite : Errand::Kind::kWriteLast, shared_from_this(), frame, nullptr});
   return room || !posted;
+}
+
+void Call::SendHeaders(Metadata metadata) {
+  response_headers_.Put(std::move(metadata));
+  // After errands of the same round, which may be the first frame or the end.
+  loop_->Run([self = shared_from_this()] { self->Respond(); });
 }
 
 void Call::End(const grpc::Status& status) {

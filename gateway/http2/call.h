@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gateway/door.h"
@@ -21,11 +22,11 @@ class Stream {
  public:
   virtual ~Stream() = default;
   // Sends the response's headers; with a status, that is all there is to the response.
-  virtual void Respond(int32_t id, const grpc::Status* only) = 0;
+  virtual void Respond(int32_t id, const grpc::Status* only, Metadata metadata) = 0;
   // Has the call asked for bytes.
   virtual void ResumeData(int32_t id) = 0;
   // After the last byte.
-  virtual void SendTrailers(int32_t id, const grpc::Status& status) = 0;
+  virtual void SendTrailers(int32_t id, const grpc::Status& status, Metadata metadata) = 0;
   // So many bytes of the request were used up: the client may send as many again.
   virtual void Consume(int32_t id, size_t bytes) = 0;
   virtual void Reset(int32_t id) = 0;
@@ -65,11 +66,31 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
 
   // Sink.
   bool Write(const Frame& frame) override;
+  void SendHeaders(Metadata metadata) override;
+  void SetTrailers(Metadata metadata) override { trailers_.Put(std::move(metadata)); }
   void End(const grpc::Status& status) override;
   void Read() override;
   void Cut() override;
 
  private:
+  // What another thread leaves for the loop.
+  class Left {
+   public:
+    Left() = default;
+    ~Left() { delete left_.load(); }
+    Left(const Left&) = delete;
+    Left& operator=(const Left&) = delete;
+    void Put(Metadata metadata) { delete left_.exchange(new Metadata(std::move(metadata))); }
+    Metadata Take() {
+      const std::unique_ptr<Metadata> left(left_.exchange(nullptr));
+      return left == nullptr ? Metadata() : std::move(*left);
+    }
+
+   private:
+    std::atomic<Metadata*> left_{nullptr};
+  };
+
+  void Respond();
   void Refuse(const absl::Status& status);
   void Finish(const grpc::Status& status);
   absl::Status CheckHeaders();
@@ -86,6 +107,9 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   const CallOptions* const options_;
   // Bytes given to Write and not yet sent.
   std::atomic<size_t> under_way_{0};
+  // Metadata of the response.
+  Left response_headers_;
+  Left trailers_;
 
   // The loop's.
   Stream* stream_;  // null once it is gone

@@ -309,13 +309,15 @@ void Connection::SubmitHeaders(int32_t id, const nghttp2_nv* headers, size_t cou
   WriteSoon();
 }
 
-void Connection::Respond(int32_t id, const grpc::Status* only) {
+void Connection::Respond(int32_t id, const grpc::Status* only, Metadata metadata) {
+  const Metadata more = EncodeMetadata(std::move(metadata));
   std::vector<nghttp2_nv> headers = {Header(":status", "200"),
                                      Header("content-type", "application/grpc"),
                                      Header("grpc-accept-encoding", kAcceptedEncodings)};
   const auto trailers =
       only == nullptr ? std::vector<std::pair<std::string, std::string>>() : Trailers(*only);
   for (const auto& [name, value] : trailers) headers.push_back(Header(name, value));
+  for (const auto& [name, value] : more) headers.push_back(Header(name, value));
   SubmitHeaders(id, headers.data(), headers.size(), only == nullptr);
 }
 
@@ -330,10 +332,12 @@ void Connection::ResumeData(int32_t id) {
   WriteSoon();
 }
 
-void Connection::SendTrailers(int32_t id, const grpc::Status& status) {
+void Connection::SendTrailers(int32_t id, const grpc::Status& status, Metadata metadata) {
   const auto trailers = Trailers(status);
+  const Metadata more = EncodeMetadata(std::move(metadata));
   std::vector<nghttp2_nv> headers;
   for (const auto& [name, value] : trailers) headers.push_back(Header(name, value));
+  for (const auto& [name, value] : more) headers.push_back(Header(name, value));
   nghttp2_submit_trailer(session_, id, headers.data(), headers.size());
 }
 

@@ -43,9 +43,9 @@ class Connection : public Loop::Waiter, public Stream {
   bool closed() const { return closed_; }
 
   // For calls.
-  void Respond(int32_t id, const grpc::Status* only) override;
+  void Respond(int32_t id, const grpc::Status* only, Metadata metadata) override;
   void ResumeData(int32_t id) override;
-  void SendTrailers(int32_t id, const grpc::Status& status) override;
+  void SendTrailers(int32_t id, const grpc::Status& status, Metadata metadata) override;
   void Consume(int32_t id, size_t bytes) override;
   void Reset(int32_t id) override;
   void RespondHttp(int32_t id, int http_status) override;

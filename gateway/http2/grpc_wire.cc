@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace im::gateway::http2 {
 
@@ -54,6 +56,54 @@ std::string PercentEncode(std::string_view text) {
     encoded.append({'%', kHex[byte >> 4], kHex[byte & 15]});
   }
   return encoded;
+}
+
+namespace {
+
+bool IsBinary(std::string_view name) { return name.ends_with("-bin"); }
+
+}  // namespace
+
+bool IsMetadata(std::string_view name) {
+  for (const char* own : {":", "grpc-", "x-im-"}) {
+    if (name.starts_with(own)) return false;
+  }
+  for (const char* own :
+       {"te", "content-type", "content-length", "user-agent", "accept-encoding", "host"}) {
+    if (name == own) return false;
+  }
+  return true;
+}
+
+bool DecodeMetadata(Metadata* metadata) {
+  const auto good_name = [](char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-' || c == '_' || c == '.';
+  };
+  const auto good_value = [](char c) { return c >= ' ' && c <= '~'; };
+  Metadata decoded;
+  for (auto& [name, value] : *metadata) {
+    if (!std::all_of(name.begin(), name.end(), good_name)) return false;
+    if (!IsBinary(name)) {
+      if (!std::all_of(value.begin(), value.end(), good_value)) return false;
+      decoded.emplace_back(std::move(name), std::move(value));
+      continue;
+    }
+    // Several values may have been joined on the way.
+    for (const absl::string_view part : absl::StrSplit(value, ',')) {
+      std::string bytes;
+      if (!absl::Base64Unescape(part, &bytes)) return false;
+      decoded.emplace_back(name, std::move(bytes));
+    }
+  }
+  *metadata = std::move(decoded);
+  return true;
+}
+
+Metadata EncodeMetadata(Metadata metadata) {
+  for (auto& [name, value] : metadata) {
+    if (IsBinary(name)) value = absl::Base64Escape(value);
+  }
+  return metadata;
 }
 
 std::vector<std::pair<std::string, std::string>> Trailers(const grpc::Status& status) {

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/door.h"
+
 namespace im::gateway::http2 {
 
 // Before each message: whether it is compressed, and its length.
@@ -22,6 +24,13 @@ std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view text);
 
 // Header "grpc-message".
 std::string PercentEncode(std::string_view text);
+
+// Whether a header of a request is metadata that may be passed on: not HTTP/2's, gRPC's or ours.
+bool IsMetadata(std::string_view name);
+// As it came, to what it means. false: it is none, and gRPC would not take it.
+bool DecodeMetadata(Metadata* metadata);
+// Back again.
+Metadata EncodeMetadata(Metadata metadata);
 
 // The headers that end a call.
 std::vector<std::pair<std::string, std::string>> Trailers(const grpc::Status& status);

@@ -27,6 +27,9 @@ class AnyService::Call : public grpc::ServerGenericBidiReactor {
     } else if (Is("Flood")) {
       StartSendInitialMetadata();
       Flood();
+    } else if (Is("EarlyHeaders")) {
+      StartSendInitialMetadata();
+      StartRead(&in_);
     } else if (Is("Echo") || service_->Hears()) {
       StartRead(&in_);
     }

@@ -3,6 +3,7 @@
 //   Echo    sends back each message, and ends after the client's last one
 //   Flood   sends messages of 16 KB without end, as fast as they are taken
 //   Deaf    reads nothing until Hear(), then all, and then ends
+//   EarlyHeaders  sends its metadata, and reads to the end
 //   Refuse  ends at once with ABORTED and details
 #pragma once
 

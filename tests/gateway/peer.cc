@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +23,8 @@ int ConnectTo(const std::string& address) {
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
   EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const timeval patience{20, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -62,10 +66,11 @@ struct Peer::Callbacks {
     auto& bodies = static_cast<Peer*>(user_data)->bodies_;
     const auto body = bodies.find(stream);
     if (body == bodies.end()) return NGHTTP2_ERR_DEFERRED;
-    const size_t count = std::min(size, body->second.size());
-    memcpy(bytes, body->second.data(), count);
-    body->second.erase(0, count);
-    if (body->second.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    auto& [all, sent] = body->second;
+    const size_t count = std::min(size, all.size() - sent);
+    memcpy(bytes, all.data() + sent, count);
+    sent += count;
+    if (sent == all.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(count);
   }
 };
@@ -104,7 +109,7 @@ int32_t Peer::Request(const PeerRequest& request) {
   provider.read_callback = Callbacks::TakeBody;
   const int32_t stream =
       nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(), &provider, nullptr);
-  if (request.body) bodies_[stream] = *request.body;
+  if (request.body) bodies_[stream].bytes = *request.body;
   return stream;
 }
 
@@ -136,6 +141,22 @@ bool Peer::ReadUntil(const std::function<bool()>& condition) {
     nghttp2_session_mem_recv(session_, bytes, static_cast<size_t>(size));
   }
   return true;
+}
+
+void Peer::ReadUntilSilent(std::chrono::milliseconds silence) {
+  uint8_t bytes[4096];
+  pollfd readable{fd_, POLLIN, 0};
+  while (Flush() && poll(&readable, 1, static_cast<int>(silence.count())) == 1) {
+    const ssize_t size = recv(fd_, bytes, sizeof bytes, 0);
+    if (size <= 0) return;
+    nghttp2_session_mem_recv(session_, bytes, static_cast<size_t>(size));
+  }
+}
+
+size_t Peer::unsent() const {
+  size_t unsent = 0;
+  for (const auto& [stream, body] : bodies_) unsent += body.bytes.size() - body.sent;
+  return unsent;
 }
 
 void Peer::ReadToTheEnd() {

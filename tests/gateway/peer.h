@@ -3,6 +3,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -46,6 +47,10 @@ class Peer {
   bool ReadUntilClosed() {
     return ReadUntil([this] { return closed > 0; });
   }
+  // Reads until nothing came for so long.
+  void ReadUntilSilent(std::chrono::milliseconds silence);
+  // Bytes of bodies that the server's windows have not let through yet.
+  size_t unsent() const;
   // Reads until the server hangs up.
   void ReadToTheEnd();
   // What the server has hung up on.
@@ -63,7 +68,11 @@ class Peer {
 
   const int fd_;
   nghttp2_session* session_ = nullptr;
-  std::map<int32_t, std::string> bodies_;
+  struct Body {
+    std::string bytes;
+    size_t sent = 0;
+  };
+  std::map<int32_t, Body> bodies_;
 };
 
 // A TCP connection to a port of this machine.
