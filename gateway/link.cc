@@ -115,6 +115,10 @@ bool Link::Enqueue(uint64_t generation, pb::GatewayItem item) {
 }
 
 void Link::Flush() {
+  if (!FlushScope::Defer(this)) FlushNow();
+}
+
+void Link::FlushNow() {
   std::shared_ptr<Stream> stream;
   bool overflowed = false;
   {
@@ -150,7 +154,7 @@ void Link::Written(const std::shared_ptr<Stream>& stream, bool ok) {
   }
   if (release) return stream->RemoveHold();
   if (!ok) return Broken(stream, "a write failed");
-  Flush();
+  FlushNow();
 }
 
 void Link::Heard(const std::shared_ptr<Stream>& stream, const pb::AttachResponse& response) {
@@ -160,6 +164,7 @@ void Link::Heard(const std::shared_ptr<Stream>& stream, const pb::AttachResponse
     last_heard_ = steady_clock::now();
     last_life_ = system_clock::now();
   }
+  FlushScope scope;
   for (const pb::ServiceItem& item : response.items()) {
     uint64_t generation = 0;
     bool up = false;

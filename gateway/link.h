@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "common/base/flush_scope.h"
 #include "common/base/mutex.h"
 #include "common/rpc/channel.h"
 #include "gateway/options.h"
@@ -37,7 +38,7 @@ class LinkEvents {
 // Thread-safe. Comes back by itself; each time it is up has its own generation, 1, 2, 3, ... What
 // is queued goes out in order, all that waits in one message, one message under way. Its lock is a
 // leaf: Enqueue may be called under any other.
-class Link {
+class Link : private Flushable {
  public:
   enum class Service { kChat, kPresence };
 
@@ -57,7 +58,8 @@ class Link {
   // Bytes that wait.
   size_t backlog() const { return backlog_.load(); }
 
-  // false, and nothing done: that generation is over. Call Flush soon, without a lock.
+  // false, and nothing done: that generation is over. Call Flush soon, without a lock; inside of a
+  // FlushScope that happens at the scope's end.
   bool Enqueue(uint64_t generation, pb::GatewayItem item);
   void Flush();
 
@@ -70,6 +72,7 @@ class Link {
   class Stream;
 
   void Start();
+  void FlushNow() override;
   void Heard(const std::shared_ptr<Stream>& stream, const pb::AttachResponse& response);
   void Written(const std::shared_ptr<Stream>& stream, bool ok);
   void Broken(const std::shared_ptr<Stream>& stream, const char* why);

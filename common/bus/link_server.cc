@@ -76,7 +76,13 @@ void Link::Send(ServiceItem item) {
     context_->TryCancel();
     return;
   }
-  if (!writing_) WriteLocked();
+  if (writing_ || FlushScope::Defer(std::shared_ptr<Flushable>(shared_from_this(), this))) return;
+  WriteLocked();
+}
+
+void Link::FlushNow() {
+  MutexLock lock(&mu_);
+  if (!writing_ && !finished_ && !waiting_.empty()) WriteLocked();
 }
 
 void Link::Answer(const Session& session, const internal::v1::SessionCall& call,
@@ -170,7 +176,10 @@ void Link::OnReadDone(bool ok) {
     MutexLock lock(&mu_);
     last_read_ = steady_clock::now();
   }
-  for (GatewayItem& item : *in_.mutable_items()) Handle(&item);
+  {
+    FlushScope scope;
+    for (GatewayItem& item : *in_.mutable_items()) Handle(&item);
+  }
   in_.Clear();
   StartRead(&in_);
 }

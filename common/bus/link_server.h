@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/base/flush_scope.h"
 #include "common/base/mutex.h"
 #include "common/base/workers.h"
 #include "common/rpc/call.h"
@@ -37,14 +38,15 @@ class LinkHandler;
 // One gateway's stream. Thread-safe. Kept by shared_ptr; Send on a link that is down does nothing.
 class Link
     : public grpc::ServerBidiReactor<internal::v1::AttachRequest, internal::v1::AttachResponse>,
-      public std::enable_shared_from_this<Link> {
+      public std::enable_shared_from_this<Link>,
+      private Flushable {
  public:
   Link(LinkServer* server, grpc::CallbackServerContext* context);
 
   // A random name of the gateway's run; empty until its hello.
   std::string gateway_id() const;
   // Puts an item behind those that wait. A full queue cuts the link: the gateway comes back and
-  // catches up.
+  // catches up. Inside of a FlushScope it is written at the scope's end.
   void Send(internal::v1::ServiceItem item);
   void Answer(const Session& session, const internal::v1::SessionCall& call,
               absl::StatusOr<std::string> response);
@@ -70,6 +72,7 @@ class Link
   void Open(const internal::v1::OpenSession& open);
   void Renew(const internal::v1::RenewSession& renew);
   void Close(uint64_t number, bool returning);
+  void FlushNow() override;
   void WriteLocked() IM_REQUIRES(mu_);
   void FinishLocked(const grpc::Status& status) IM_REQUIRES(mu_);
 

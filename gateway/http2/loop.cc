@@ -43,29 +43,21 @@ void Loop::Wake() {
   [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof one);
 }
 
-bool Loop::Post(Errand errand) {
+template <typename Item>
+bool Loop::Put(std::vector<Item>* inbox, Item item) {
   bool wake = false;
   {
     MutexLock lock(&mu_);
     if (stopping_) return false;
-    errands_.push_back(std::move(errand));
+    inbox->push_back(std::move(item));
     wake = !std::exchange(awake_, true);
   }
-  if (wake) Wake();
+  if (wake && !FlushScope::Defer(this)) Wake();
   return true;
 }
 
-bool Loop::Run(std::function<void()> work) {
-  bool wake = false;
-  {
-    MutexLock lock(&mu_);
-    if (stopping_) return false;
-    work_.push_back(std::move(work));
-    wake = !std::exchange(awake_, true);
-  }
-  if (wake) Wake();
-  return true;
-}
+bool Loop::Post(Errand errand) { return Put(&errands_, std::move(errand)); }
+bool Loop::Run(std::function<void()> work) { return Put(&work_, std::move(work)); }
 
 void Loop::Stop() {
   {
@@ -168,17 +160,21 @@ void Loop::Thread() {
       MutexLock lock(&mu_);
       awake_ = true;
     }
-    for (int i = 0; i < count; ++i) {
-      auto* const waiter = static_cast<Waiter*>(events[i].data.ptr);
-      if (waiter != nullptr) {
-        waiter->OnReady(events[i].events);
-      } else {
-        uint64_t wakes = 0;
-        [[maybe_unused]] const ssize_t taken = read(wake_, &wakes, sizeof wakes);
+    {
+      // What this round's frames leave for an instance goes there in one message.
+      FlushScope scope;
+      for (int i = 0; i < count; ++i) {
+        auto* const waiter = static_cast<Waiter*>(events[i].data.ptr);
+        if (waiter != nullptr) {
+          waiter->OnReady(events[i].events);
+        } else {
+          uint64_t wakes = 0;
+          [[maybe_unused]] const ssize_t taken = read(wake_, &wakes, sizeof wakes);
+        }
       }
+      TakeInbox();
+      OnTime();
     }
-    TakeInbox();
-    OnTime();
     WriteDirty();
   }
   std::vector<Connection*> all;

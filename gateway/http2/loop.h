@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/base/flush_scope.h"
 #include "common/base/mutex.h"
 #include "gateway/frame.h"
 
@@ -30,7 +31,7 @@ struct Errand {
 };
 
 // Post, Run and Stop may be called by any thread; the rest is the loop's own.
-class Loop {
+class Loop : private Flushable {
  public:
   using Clock = std::chrono::steady_clock;
   // What waits for a file descriptor. Called on the loop.
@@ -46,7 +47,8 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  // false: the loop has stopped, and nothing will come of it.
+  // false: the loop has stopped, and nothing will come of it. Inside of a FlushScope the loop is
+  // woken at the scope's end.
   bool Post(Errand errand);
   bool Run(std::function<void()> work);
   // Lets go of all connections and ends the thread. Returns when it has.
@@ -78,6 +80,9 @@ class Loop {
 
  private:
   void Thread();
+  template <typename Item>
+  bool Put(std::vector<Item>* inbox, Item item);
+  void FlushNow() override { Wake(); }
   void TakeInbox();
   void WriteDirty();
   void OnTime();

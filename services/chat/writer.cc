@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/error.h"
+#include "common/base/flush_scope.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 
@@ -146,17 +147,21 @@ void Writer::StoreBatch(std::vector<SendItem> queued) {
   std::vector<int64_t> ids;
   items.reserve(queued.size());
   ids.reserve(queued.size());
-  for (SendItem& item : queued) {
-    const absl::Status worth = queue_.CheckWorth(item.waiting);
-    if (!worth.ok()) {
-      item.done(worth);
-      continue;
+  {
+    FlushScope scope;
+    for (SendItem& item : queued) {
+      const absl::Status worth = queue_.CheckWorth(item.waiting);
+      if (!worth.ok()) {
+        item.done(worth);
+        continue;
+      }
+      ids.push_back(item.conversation_id);
+      items.push_back(std::move(item));
     }
-    ids.push_back(item.conversation_id);
-    items.push_back(std::move(item));
   }
   const absl::Status read = Remember(ids);
   if (!read.ok()) {
+    FlushScope scope;
     for (SendItem& item : items) item.done(read);
     return;
   }
@@ -251,6 +256,8 @@ void Writer::Stored(const AppendBatch& batch, const std::vector<Pending*>& pendi
     state.last_count = conversation.new_count;
   }
   GetMetrics().stored.Increment(static_cast<double>(pending.size()));
+  // One write to each gateway.
+  FlushScope scope;
   for (Pending* one : pending) {
     ConversationState* state = FindState(one->entry.conversation_id);
     state->members.at(one->entry.sender).sent_seq = one->entry.seq;
