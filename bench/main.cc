@@ -9,6 +9,7 @@
 #include "bench/online.h"
 #include "bench/overload.h"
 #include "bench/pairs.h"
+#include "bench/rate.h"
 #include "bench/replay.h"
 #include "common/base/secrets.h"
 #include "common/base/usage.h"
@@ -109,6 +110,19 @@ int main(int argc, char** argv) {
   add_number(command, "--window", &fanout.window, 1, 1'000,
              "Messages in flight: each is until its last receiver has it");
   add_seconds(command, &fanout.seconds);
+
+  im::bench::RateOptions rate;
+  command = add("rate", "Messages at a rate that waits for nobody, in conversations of mixed size",
+                "rate --rate 2000 --conversations 500", [&](const im::bench::Target& found) {
+                  return im::bench::MeasureRate(found, rate);
+                });
+  command->add_option("--rate", rate.rate, "Messages a second")
+      ->check(CLI::Range(1.0, 1'000'000.0))
+      ->capture_default_str();
+  add_number(command, "--conversations", &rate.conversations, 1, 100'000,
+             "70 % of two people, 20 % of 5, 8 % of 20, 2 % of 100");
+  add_number(command, "--clients", &rate.clients, 2, 50'000, "People, all online");
+  add_seconds(command, &rate.seconds);
 
   im::bench::IdleOptions idle;
   command = add(

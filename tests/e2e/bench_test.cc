@@ -10,6 +10,7 @@
 #include "bench/fanout.h"
 #include "bench/online.h"
 #include "bench/pairs.h"
+#include "bench/rate.h"
 #include "client/channel.h"
 #include "im/auth/v1/accounts.grpc.pb.h"
 #include "im/chat/v1/contacts.grpc.pb.h"
@@ -126,8 +127,17 @@ TEST_F(BenchSeedTest, FanoutMeasuresAndIsComplete) {
   EXPECT_GE(outcome.per_second * outcome.seconds,
             20.0 * static_cast<double>(outcome.latency.count() - 4));
   EXPECT_EQ(stack_.database().Value(
-                "SELECT count(*) FROM chat.entries WHERE request_id IS NOT NULL AND "
-                "sender_user_id = (SELECT min(user_id) FROM auth.accounts) AND seq > 2"),
+                "SELECT count(*) FROM chat.entries WHERE request_id::text LIKE '62616c6c%'"),
+            std::to_string(outcome.messages));
+}
+
+TEST_F(BenchSeedTest, ARateIsKeptAndComplete) {
+  const bench::Outcome outcome =
+      bench::MeasureRate(Target(), {.rate = 50, .conversations = 20, .clients = 30, .seconds = 2});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  EXPECT_GT(outcome.per_second, 10);
+  EXPECT_EQ(stack_.database().Value(
+                "SELECT count(*) FROM chat.entries WHERE request_id::text LIKE '62616c6c%'"),
             std::to_string(outcome.messages));
 }
 

@@ -1,0 +1,225 @@
+#include "bench/traffic.h"
+
+#include <algorithm>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "bench/request_id.h"
+#include "common/base/error.h"
+#include "common/base/random.h"
+#include "im/chat/v1/conversations.grpc.pb.h"
+#include "im/chat/v1/messages.grpc.pb.h"
+
+namespace im::bench {
+
+using chat::v1::ConversationService;
+using gateway::v1::ConnectRequest;
+using gateway::v1::ServerFrame;
+using std::chrono::steady_clock;
+
+namespace {
+
+// As long as what people write.
+constexpr size_t kBodyBytes = 100;
+constexpr size_t kAddedAtOnce = 1'000;
+constexpr int kPage = 200;
+// Streams that are being opened at once.
+constexpr size_t kOpening = 200;
+constexpr size_t kSeen = 64;
+constexpr std::chrono::seconds kConnectLimit(120);
+constexpr std::chrono::seconds kLandingLimit(10);
+constexpr std::chrono::milliseconds kLook(5);
+
+}  // namespace
+
+Traffic::~Traffic() {
+  crowd_->loop()->Do([this] { closing_ = true; });
+  devices_.clear();
+}
+
+absl::StatusOr<size_t> Traffic::AddGroup(const std::vector<size_t>& members) {
+  const std::string& token = (*crowd_)[members[0]].token;
+  chat::v1::CreateGroupRequest create;
+  create.set_request_id(RandomBytes(16));
+  create.set_title("Traffic");
+  const auto created =
+      crowd_->channel().Call(&ConversationService::Stub::CreateGroup, create, token);
+  if (!created.ok()) return created.status();
+  Group group{.id = created->conversation().conversation_id(), .members = members};
+  for (size_t first = 1; first < members.size(); first += kAddedAtOnce) {
+    chat::v1::AddMembersRequest add;
+    add.set_conversation_id(group.id);
+    add.set_request_id(RandomBytes(16));
+    for (size_t i = first; i < std::min(first + kAddedAtOnce, members.size()); ++i) {
+      add.add_user_ids((*crowd_)[members[i]].account.user_id);
+    }
+    const auto added = crowd_->channel().Call(&ConversationService::Stub::AddMembers, add, token);
+    if (!added.ok()) return added.status();
+  }
+  group_of_[group.id] = groups_.size();
+  groups_.push_back(std::move(group));
+  return groups_.size() - 1;
+}
+
+absl::Status Traffic::Connect() {
+  progress_->Begin("connecting", static_cast<int64_t>(crowd_->size()));
+  const auto deadline = steady_clock::now() + kConnectLimit;
+  for (size_t i = 0; i < crowd_->size(); ++i) {
+    devices_.push_back(std::make_unique<Device>(this, crowd_->loop(), (*crowd_)[i].token));
+    progress_->Done(static_cast<int64_t>(i));
+    if (i >= kOpening) IM_RETURN_IF_ERROR(AwaitReady(i - kOpening, deadline));
+  }
+  return AwaitReady(crowd_->size(), deadline);
+}
+
+absl::Status Traffic::AwaitReady(size_t count, Time deadline) {
+  while (ready_.load() < count) {
+    if (failed()) return failure();
+    if (steady_clock::now() > deadline) return absl::DeadlineExceededError("not connected");
+    std::this_thread::sleep_for(kLook);
+  }
+  return absl::OkStatus();
+}
+
+std::string Traffic::Body(uint32_t number) {
+  std::string body = absl::StrCat("message ", number, " ");
+  body.resize(std::max(body.size(), kBodyBytes), '.');
+  return body;
+}
+
+void Traffic::Send(size_t group, size_t sender, Time due) {
+  const uint32_t number = next_++;
+  ConnectRequest frame;
+  frame.set_call_id(number + 1);
+  auto* message = frame.mutable_send_message();
+  message->set_conversation_id(groups_[group].id);
+  message->set_request_id(RequestNumber{.c = number}.ToId());
+  message->mutable_content()->mutable_text()->set_body(Body(number));
+  flights_[number] = {group, due, 0, groups_[group].members.size() - 1};
+  devices_[sender]->Send(frame);
+}
+
+void Traffic::OnFrame(const ServerFrame& frame) {
+  if (frame.has_caught_up()) ++ready_;
+  if (frame.has_resync()) Fail(absl::AbortedError("the server said Resync"));
+  if (frame.has_session_end()) Fail(absl::AbortedError("the server ended a stream"));
+  if (frame.has_answer() && frame.answer().has_failure()) {
+    Fail(absl::AbortedError(
+        absl::StrCat(frame.answer().failure().reason(), ": ", frame.answer().failure().message())));
+  }
+}
+
+bool Traffic::OnBytes(Device* device, std::string_view message) {
+  for (const Seen& seen : seen_) {
+    if (seen.bytes != message) continue;
+    Delivered(device, seen.group, seen.number, seen.seq);
+    return true;
+  }
+  gateway::v1::ConnectResponse response;
+  if (!response.ParseFromArray(message.data(), static_cast<int>(message.size()))) return false;
+  if (!response.frame().has_chat() || !response.frame().chat().has_entry()) return false;
+  const chat::v1::Entry& entry = response.frame().chat().entry();
+  if (!entry.has_message()) return true;  // of a group's making
+  const auto group = group_of_.find(entry.conversation_id());
+  const auto number = RequestNumber::FromId(entry.request_id());
+  if (!number || group == group_of_.end() || entry.message().text().body() != Body(number->c)) {
+    ++corrupted_;
+    return true;
+  }
+  if (seen_.size() == kSeen) seen_.pop_back();
+  seen_.push_front({std::string(message), group->second, number->c, entry.seq()});
+  Delivered(device, group->second, number->c, entry.seq());
+  return true;
+}
+
+void Traffic::Delivered(Device* device, size_t group, uint32_t number, int64_t seq) {
+  const auto found = flights_.find(number);
+  if (found == flights_.end()) {
+    ++duplicated_;
+    return;
+  }
+  Flight& flight = found->second;
+  if (flight.seq == 0) flight.seq = seq;
+  if (flight.seq != seq) ++duplicated_;
+  int64_t& last = device->last_seq[group];
+  if (seq <= last) ++reordered_;
+  last = seq;
+  if (measuring_) ++deliveries_;
+  if (--flight.missing > 0) return;
+  if (measuring_) {
+    ++landed_count_;
+    latency_.Record(
+        std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - flight.due)
+            .count());
+  }
+  groups_[group].seqs[number] = flight.seq;
+  flights_.erase(found);
+  if (landed_) landed_(group);
+}
+
+void Traffic::Fail(const absl::Status& status) {
+  if (closing_ || failed_.load()) return;
+  failure_ = status.ok() ? absl::UnavailableError("a stream ended") : status;
+  failed_.store(true);
+}
+
+absl::Status Traffic::failure() {
+  absl::Status failure;
+  crowd_->loop()->Do([&] { failure = failure_; });
+  return failure;
+}
+
+void Traffic::Drain() {
+  const auto deadline = steady_clock::now() + kLandingLimit;
+  for (size_t in_flight = 1; in_flight > 0 && steady_clock::now() < deadline && !failed();) {
+    std::this_thread::sleep_for(kLook);
+    crowd_->loop()->Do([&] { in_flight = flights_.size(); });
+  }
+}
+
+absl::Status Traffic::Judge(Outcome* outcome) {
+  crowd_->loop()->Do([&] {
+    outcome->latency = latency_;
+    outcome->duplicated = duplicated_;
+    outcome->reordered = reordered_;
+    outcome->corrupted = corrupted_;
+    for (const auto& [number, flight] : flights_) {
+      outcome->lost += static_cast<int64_t>(flight.missing);
+    }
+  });
+  progress_->Begin("checking", static_cast<int64_t>(groups_.size()));
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    const Group& group = groups_[i];
+    std::unordered_map<uint32_t, int64_t> stored;
+    chat::v1::ListEntriesRequest request;
+    request.set_conversation_id(group.id);
+    request.set_page_size(kPage);
+    request.set_after_seq(0);
+    do {
+      const auto page = crowd_->channel().Call(&chat::v1::MessageService::Stub::ListEntries,
+                                               request, (*crowd_)[group.members[0]].token);
+      if (!page.ok()) return page.status();
+      for (const auto& entry : page->entries()) {
+        const auto number = RequestNumber::FromId(entry.request_id());
+        if (!number) continue;
+        if (!stored.emplace(number->c, entry.seq()).second) ++outcome->duplicated;
+      }
+      request.set_page_token(page->next_page_token());
+    } while (!request.page_token().empty());
+    for (const auto& [number, seq] : group.seqs) {
+      const auto found = stored.find(number);
+      if (found == stored.end()) {
+        ++outcome->lost;
+      } else if (found->second != seq) {
+        ++outcome->duplicated;
+      }
+    }
+    outcome->messages += static_cast<int64_t>(stored.size());
+    progress_->Done(static_cast<int64_t>(i) + 1);
+  }
+  return failure();
+}
+
+}  // namespace im::bench
