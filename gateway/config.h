@@ -6,6 +6,7 @@
 #include "common/base/config.h"
 #include "common/rpc/channel.h"
 #include "gateway/gateway.h"
+#include "gateway/http2/connection.h"
 
 namespace im::gateway {
 
@@ -30,8 +31,8 @@ struct GatewayConfig {
   int hello_seconds = 10;
   int reconnect_jitter_seconds = 5;
   int connection_idle_seconds = 60;
-  // Not to be set by operators.
-  milliseconds response_patience{30'000};
+  // What of it operators cannot set.
+  http2::ConnectionOptions connection;
   int calls_per_connection = 100;
   size_t max_connections = 60'000;
   SessionOptions session;

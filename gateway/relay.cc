@@ -74,7 +74,14 @@ class RelayedCall : public SessionEvents,
   }
 
   void OnReadInitialMetadataDone(bool ok) override {
-    if (ok && options_.metadata) sink_->SendHeaders(Passed(context_.GetServerInitialMetadata()));
+    if (!options_.metadata) return;
+    if (ok) sink_->SendHeaders(Passed(context_.GetServerInitialMetadata()));
+    {
+      MutexLock lock(&mu_);
+      headers_passed_ = true;
+      if (!std::exchange(message_waits_, false)) return;
+    }
+    PassMessage();
   }
   void OnWriteDone(bool ok) override {
     {
@@ -91,8 +98,11 @@ class RelayedCall : public SessionEvents,
       MutexLock lock(&mu_);
       reading_ = false;
       if (!ok) return GetOver();
+      // gRPC tells the two on two threads, and the second first if it likes.
+      message_waits_ = options_.metadata && !headers_passed_;
+      if (message_waits_) return;
     }
-    if (sink_->Write(Frame(rpc::ToString(in_)))) OnRoom();
+    PassMessage();
   }
   void OnDone(const grpc::Status& status) override {
     // Who holds whom ends here, also if the door is gone and takes no status any more.
@@ -114,6 +124,9 @@ class RelayedCall : public SessionEvents,
     }
     return metadata;
   }
+  void PassMessage() {
+    if (sink_->Write(Frame(rpc::ToString(in_)))) OnRoom();
+  }
   void GetOver() IM_REQUIRES(mu_) {
     if (!std::exchange(over_, true)) RemoveHold();
   }
@@ -127,6 +140,8 @@ class RelayedCall : public SessionEvents,
   Mutex mu_;
   // From StartCall on.
   bool reading_ IM_GUARDED_BY(mu_) = true;
+  bool headers_passed_ IM_GUARDED_BY(mu_) = false;
+  bool message_waits_ IM_GUARDED_BY(mu_) = false;
   bool writing_ IM_GUARDED_BY(mu_) = false;
   bool half_close_waits_ IM_GUARDED_BY(mu_) = false;
   // The service has said its last, or the client is gone; nothing more may be begun.

@@ -20,8 +20,8 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Start(const GatewayConfig& val
   door.tls_key = values.tls_key;
   door.loops = values.loops;
   door.max_connections = values.max_connections;
+  door.connection = values.connection;
   door.connection.call.max_message_bytes = kDoorMessageFrames * values.session.max_frame_bytes;
-  door.connection.call.response_patience = values.response_patience;
   door.connection.idle = std::chrono::seconds(values.connection_idle_seconds);
   door.connection.max_calls = static_cast<uint32_t>(values.calls_per_connection);
   IM_ASSIGN_OR_RETURN(serving->door_, Http2Door::Open(door, gateway));

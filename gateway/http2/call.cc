@@ -1,15 +1,11 @@
 #include "gateway/http2/call.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/metrics.h"
-#include "common/base/random.h"
 #include "common/rpc/bytes.h"
 #include "common/rpc/call.h"
 #include "common/rpc/status.h"
@@ -20,13 +16,19 @@ namespace {
 // What may wait here for one stream, so that several events leave in one send; the session's own
 // queue, where events can be dropped or replaced, holds the rest.
 constexpr size_t kBudgetBytes = 32 << 10;
-// A client's headers: token, trace and the like.
-constexpr size_t kMaxHeaderBytes = 16 << 10;
 
 prometheus::Counter& NotTakenCounter() {
   static auto& counter =
       CounterFamily("im_gateway_responses_not_taken_total",
                     "Calls cut since their client did not read the end of the response.")
+          .Add({});
+  return counter;
+}
+
+prometheus::Counter& NotSentCounter() {
+  static auto& counter =
+      CounterFamily("im_gateway_requests_not_sent_total",
+                    "Unary calls ended since their client did not send the whole request.")
           .Add({});
   return counter;
 }
@@ -44,144 +46,14 @@ Call::Call(Loop* loop, Stream* stream, int32_t id, std::string address, const Ca
   headers_->call.deadline = std::chrono::system_clock::time_point::max();
 }
 
-void Call::OnHeader(std::string_view name, std::string_view value) {
-  if (headers_end_) return;  // trailers of the client's
-  // As HPACK counts them.
-  headers_->bytes += name.size() + value.size() + 32;
-  if (headers_->bytes > kMaxHeaderBytes) return;
-  if (name == ":path") {
-    headers_->call.path = value;
-  } else if (name == ":method") {
-    headers_->method = value;
-  } else if (name == "content-type") {
-    headers_->content_type = value;
-  } else if (name == "grpc-encoding") {
-    headers_->encoding = value;
-  } else if (name == "grpc-timeout") {
-    headers_->timeout = value;
-  } else if (name == rpc::kAuthorizationKey) {
-    headers_->call.authorization = value;
-  } else if (name == rpc::kRequestIdKey) {
-    headers_->call.request_id = value;
-  } else if (IsMetadata(name)) {
-    headers_->call.metadata.emplace_back(name, value);
-  }
-}
-
-absl::Status Call::CheckHeaders() {
-  CallInfo& call = headers_->call;
-  if (headers_->bytes > kMaxHeaderBytes) {
-    return Error(Reason::REQUEST_TOO_LARGE, "the headers are larger than 16 KB");
-  }
-  // gRPC, by which calls are passed on, ends the process over metadata that is none.
-  const bool ascii = std::all_of(call.authorization.begin(), call.authorization.end(),
-                                 [](char c) { return c >= ' ' && c <= '~'; });
-  if (!ascii) return Error(Reason::TOKEN_INVALID);
-  const bool printable = std::all_of(call.request_id.begin(), call.request_id.end(),
-                                     [](unsigned char c) { return std::isgraph(c) != 0; });
-  if (call.request_id.empty() || call.request_id.size() > 64 || !printable) {
-    call.request_id = RandomHex(8);
-  }
-  encoding_ = std::move(headers_->encoding);
-  if (headers_->timeout.empty()) return absl::OkStatus();
-  const auto timeout = ParseTimeout(headers_->timeout);
-  if (!timeout) return Error(Reason::MALFORMED_REQUEST, "grpc-timeout is none");
-  call.deadline = std::chrono::system_clock::now() +
-                  std::chrono::duration_cast<std::chrono::system_clock::duration>(*timeout);
-  deadline_ = loop_->CallAt(Loop::Clock::now() + *timeout, this);
-  return absl::OkStatus();
-}
-
-void Call::OnHeadersEnd(Front* front) {
-  if (std::exchange(headers_end_, true)) return;
-  front_ = front;
-  if (headers_->method != "POST" || !absl::StartsWith(headers_->content_type, "application/grpc")) {
-    finished_ = true;
-    return stream_->RespondHttp(id_, headers_->method != "POST" ? 405 : 415);
-  }
-  const absl::Status good = CheckHeaders();
-  if (!good.ok()) return Refuse(good);
-  kind_ = front->KindOf(headers_->call.path);
-  if (kind_ == Front::Kind::kUnary) return;
-  if (kind_ == Front::Kind::kRelay && !DecodeMetadata(&headers_->call.metadata)) {
-    return Refuse(Error(Reason::MALFORMED_REQUEST, "the metadata is none"));
-  }
-  auto events = front->Open(headers_->call, kind_, shared_from_this());
-  headers_.reset();
-  if (!events.ok()) return Refuse(events.status());
-  events_ = *std::move(events);
-}
-
-void Call::OnData(std::string_view bytes) {
-  if (finished_) return stream_->Consume(id_, bytes.size());
-  reader_.Append(bytes);
-  unconsumed_ += bytes.size();
-  ReadMessages();
-}
-
-void Call::OnHalfClosed() {
-  half_closed_ = true;
-  if (!finished_) ReadMessages();
-}
-
-void Call::ReadMessages() {
-  std::string message;
-  absl::Status good;
-  while (good.ok() && !paused_ && !finished_) {
-    const MessageReader::Next next = reader_.Read(&message);
-    if (next == MessageReader::Next::kIncomplete) {
-      // Its rest must be able to come. What is held back while paused slows the client down.
-      stream_->Consume(id_, std::exchange(unconsumed_, 0));
-      if (half_closed_) good = OnRequestEnd();
-      break;
-    }
-    if (next == MessageReader::Next::kTooLarge) {
-      good = Error(Reason::REQUEST_TOO_LARGE);
-    } else if (next == MessageReader::Next::kMalformed) {
-      good = Error(Reason::MALFORMED_REQUEST);
-    } else {
-      if (next == MessageReader::Next::kCompressed) good = Decompress(&message);
-      if (good.ok()) good = OnMessage(std::move(message));
-    }
-  }
-  if (!good.ok()) Refuse(good);
-}
-
-absl::Status Call::Decompress(std::string* message) const {
-  if (encoding_ != "gzip" && encoding_ != "deflate") {
-    return Error(Reason::COMPRESSION_UNSUPPORTED,
-                 absl::StrCat("the server knows these compressions only: ", kAcceptedEncodings));
-  }
-  auto inflated = Inflate(*message, options_->max_message_bytes);
-  if (!inflated) return Error(Reason::MALFORMED_REQUEST, "the message cannot be decompressed");
-  *message = *std::move(inflated);
-  return absl::OkStatus();
-}
-
-absl::Status Call::OnMessage(std::string message) {
-  if (kind_ != Front::Kind::kUnary) {
-    paused_ = !events_->OnFrame(std::move(message));
-  } else if (headers_ == nullptr) {
-    return Error(Reason::MALFORMED_REQUEST, "a unary call has one request");
-  } else {
-    StartUnary(message);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Call::OnRequestEnd() {
-  if (std::exchange(half_close_told_, true)) return absl::OkStatus();
-  if (!reader_.empty()) return Error(Reason::MALFORMED_REQUEST);
-  if (kind_ != Front::Kind::kUnary) {
-    events_->OnHalfClosed();
-  } else if (headers_ != nullptr) {
-    return Error(Reason::MALFORMED_REQUEST, "the call carries no request");
-  }
-  return absl::OkStatus();
-}
-
 void Call::StartUnary(const std::string& request) {
   const std::unique_ptr<Headers> headers = std::move(headers_);
+  // From now on the client's own, if it named one.
+  StopDeadline();
+  if (headers->call.deadline != std::chrono::system_clock::time_point::max()) {
+    const auto left = headers->call.deadline - std::chrono::system_clock::now();
+    deadline_ = loop_->CallAt(Loop::Clock::now() + left, this);
+  }
   auto ongoing = front_->Call(
       headers->call, rpc::ToByteBuffer(request),
       [self = shared_from_this()](const grpc::Status& status, const grpc::ByteBuffer& response) {
@@ -199,6 +71,7 @@ void Call::OnGone() {
   StopDeadline();
   stream_ = nullptr;
   finished_ = true;
+  CountPartial();
   end_.reset();
   out_.clear();
   if (const auto ongoing = std::exchange(ongoing_, nullptr)) ongoing->Cancel();
@@ -208,7 +81,10 @@ void Call::OnGone() {
 
 void Call::OnDeadline() {
   StopDeadline();
-  if (!finished_) return Refuse(Error(Reason::DEADLINE_EXCEEDED));
+  if (!finished_) {
+    if (kind_ == Front::Kind::kUnary && headers_ != nullptr) NotSentCounter().Increment();
+    return Refuse(Error(Reason::DEADLINE_EXCEEDED));
+  }
   NotTakenCounter().Increment();
   stream_->Reset(id_);
 }
@@ -224,6 +100,7 @@ void Call::Finish(const grpc::Status& status) {
   if (finished_) return;
   finished_ = true;
   StopDeadline();
+  CountPartial();
   stream_->Consume(id_, std::exchange(unconsumed_, 0));
   if (!responded_) {
     Metadata headers = response_headers_.Take();
@@ -234,6 +111,20 @@ void Call::Finish(const grpc::Status& status) {
   end_ = std::make_unique<grpc::Status>(status);
   deadline_ = loop_->CallAt(Loop::Clock::now() + options_->response_patience, this);
   stream_->ResumeData(id_);
+}
+
+void Call::AnswerInHttp(int http_status) {
+  finished_ = true;
+  responded_ = true;
+  in_http_ = true;
+  stream_->RespondHttp(id_, http_status);
+  const Frame text("This is a gRPC server.\n");
+  under_way_.fetch_add(text.size());
+  out_.push_back(text);
+  // As it is, without gRPC's prefix.
+  out_offset_ = kPrefixBytes;
+  // What the client still says is passed over, but not for ever.
+  deadline_ = loop_->CallAt(Loop::Clock::now() + options_->response_patience, this);
 }
 
 void Call::Respond() {
@@ -265,7 +156,10 @@ void Call::Do(Errand* errand) {
       return;
     case Errand::Kind::kRead:
       paused_ = false;
-      if (stream_ != nullptr && !finished_) ReadMessages();
+      if (stream_ != nullptr && !finished_) {
+        ReadMessages();
+        CountPartial();
+      }
       return;
     case Errand::Kind::kCut:
       if (stream_ != nullptr) stream_->Reset(id_);
@@ -273,7 +167,7 @@ void Call::Do(Errand* errand) {
   }
 }
 
-size_t Call::TakeData(uint8_t* bytes, size_t size, bool* last) {
+size_t Call::TakeData(uint8_t* bytes, size_t size, After* after) {
   size_t taken = 0;
   while (taken < size && out_first_ < out_.size()) {
     const grpc::Slice& slice = out_[out_first_].slice();
@@ -303,8 +197,12 @@ size_t Call::TakeData(uint8_t* bytes, size_t size, bool* last) {
     out_first_ = 0;
   }
   GiveRoom();
-  *last = out_.empty() && end_ != nullptr;
-  if (*last) stream_->SendTrailers(id_, *end_, trailers_.Take());
+  *after = After::kMore;
+  if (out_.empty() && in_http_) *after = After::kEnd;
+  if (out_.empty() && end_ != nullptr) {
+    *after = After::kTrailers;
+    stream_->SendTrailers(id_, *end_, trailers_.Take());
+  }
   return taken;
 }
 

@@ -30,7 +30,7 @@ class Stream {
   // So many bytes of the request were used up: the client may send as many again.
   virtual void Consume(int32_t id, size_t bytes) = 0;
   virtual void Reset(int32_t id) = 0;
-  // An answer that is not gRPC: to who does not speak it.
+  // The headers of an answer that is not gRPC: to who does not speak it.
   virtual void RespondHttp(int32_t id, int http_status) = 0;
 };
 
@@ -39,6 +39,10 @@ struct CallOptions {
   // A call whose client has not taken the end of its response so long after it was there is cut:
   // until then the response is held.
   std::chrono::milliseconds response_patience{30'000};
+  // A unary call whose request has not come by then is ended.
+  std::chrono::milliseconds request_patience{30'000};
+  // Of messages of which a part has come, of all calls of the process.
+  size_t max_partial_bytes = size_t{256} << 20;
 };
 
 // Lives until both the connection and who answers it have let go. Methods of Sink are thread-safe;
@@ -56,9 +60,10 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   // The stream is gone; nothing of the connection is touched any more.
   void OnGone();
   bool half_closed() const { return half_closed_; }
-  // Puts what is to be sent into `bytes`; 0: nothing yet. `*last`: there is no more to come, and
-  // trailers have been given to the connection.
-  size_t TakeData(uint8_t* bytes, size_t size, bool* last);
+  // kTrailers: they have been given to the connection. kEnd: there are none.
+  enum class After { kMore, kTrailers, kEnd };
+  // Puts what is to be sent into `bytes`; 0: nothing yet. `*after`: what comes then.
+  size_t TakeData(uint8_t* bytes, size_t size, After* after);
 
   // From the loop.
   void Do(Errand* errand);
@@ -93,8 +98,11 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   void Respond();
   void Refuse(const absl::Status& status);
   void Finish(const grpc::Status& status);
+  void AnswerInHttp(int http_status);
   absl::Status CheckHeaders();
   void ReadMessages();
+  void AwaitRequest();
+  void CountPartial();
   absl::Status Decompress(std::string* message) const;
   absl::Status OnMessage(std::string message);
   absl::Status OnRequestEnd();
@@ -132,11 +140,14 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   std::shared_ptr<OngoingCall> ongoing_;
   MessageReader reader_;
   size_t unconsumed_ = 0;
+  // Of reader_, as counted for the process.
+  size_t partial_ = 0;
   bool paused_ = false;
   bool half_closed_ = false;
   bool half_close_told_ = false;
   bool responded_ = false;
   bool finished_ = false;
+  bool in_http_ = false;  // not in gRPC
   bool owes_room_ = false;
   std::vector<Frame> out_;
   size_t out_first_ = 0;

@@ -37,6 +37,13 @@ prometheus::Counter& MisbehavedCounter() {
   return counter;
 }
 
+// why: handshake (nothing was said), idle (no call), silent (no sign of life).
+prometheus::Counter& CutCounter(const char* why) {
+  static auto& family = CounterFamily("im_gateway_connections_cut_total",
+                                      "Connections ended since they were of no use any more.");
+  return family.Add({{"why", why}});
+}
+
 std::string_view View(const uint8_t* bytes, size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
@@ -104,7 +111,10 @@ struct Connection::Callbacks {
     return 0;
   }
 
-  static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void*) {
+  static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+      Of(user_data)->Misbehaved();
+    }
     if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
     const Call* const call = CallOf(session, frame->hd.stream_id);
     // The answer is complete; what the client still wanted to say is not wanted.
@@ -118,10 +128,11 @@ struct Connection::Callbacks {
                           uint32_t* flags, nghttp2_data_source*, void*) {
     Call* const call = CallOf(session, id);
     if (call == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    bool last = false;
-    const size_t taken = call->TakeData(bytes, size, &last);
-    if (last) *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    if (taken == 0 && !last) return NGHTTP2_ERR_DEFERRED;
+    Call::After after = Call::After::kMore;
+    const size_t taken = call->TakeData(bytes, size, &after);
+    if (after != Call::After::kMore) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (after == Call::After::kTrailers) *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    if (taken == 0 && after == Call::After::kMore) return NGHTTP2_ERR_DEFERRED;
     return static_cast<ssize_t>(taken);
   }
 
@@ -210,7 +221,7 @@ bool Connection::Read() {
     heard_at_ = Loop::Clock::now();
     pinged_ = false;
     if (nghttp2_session_mem_recv(session_, scratch.data(), count) < 0) {
-      MisbehavedCounter().Increment();
+      Misbehaved();
       // Says why, if there is room for it.
       nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
       Flush();
@@ -219,6 +230,10 @@ bool Connection::Read() {
     // What epoll still sees is read when the others had their turn.
     if (!socket_->holds_bytes()) return true;
   }
+}
+
+void Connection::Misbehaved() {
+  if (!std::exchange(misbehaved_, true)) MisbehavedCounter().Increment();
 }
 
 void Connection::WriteSoon() {
@@ -271,13 +286,19 @@ void Connection::WatchFor() {
 void Connection::OnTick(Loop::Clock::time_point now) {
   if (closed_) return;
   if (calls_.empty() && now - idle_since_ >= options_->idle) {
-    if (session_ == nullptr || std::exchange(going_away_, true)) return Close();
+    if (session_ != nullptr && going_away_) return Close();
+    CutCounter(session_ == nullptr ? "handshake" : "idle").Increment();
+    if (session_ == nullptr) return Close();
+    going_away_ = true;
     nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
     return WriteSoon();
   }
   if (session_ == nullptr) return;
   const auto silent = now - heard_at_;
-  if (silent >= options_->keepalive + options_->keepalive_patience) return Close();
+  if (silent >= options_->keepalive + options_->keepalive_patience) {
+    CutCounter("silent").Increment();
+    return Close();
+  }
   if (silent >= options_->keepalive && !std::exchange(pinged_, true)) {
     nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
     WriteSoon();
@@ -323,8 +344,8 @@ void Connection::Respond(int32_t id, const grpc::Status* only, Metadata metadata
 
 void Connection::RespondHttp(int32_t id, int http_status) {
   const std::string status = absl::StrCat(http_status);
-  const nghttp2_nv headers[] = {Header(":status", status)};
-  SubmitHeaders(id, headers, std::size(headers), false);
+  const nghttp2_nv headers[] = {Header(":status", status), Header("content-type", "text/plain")};
+  SubmitHeaders(id, headers, std::size(headers), true);
 }
 
 void Connection::ResumeData(int32_t id) {

@@ -58,6 +58,7 @@ class Connection : public Loop::Waiter, public Stream {
   void Flush();
   void WatchFor();
   void WriteSoon();
+  void Misbehaved();
   void SubmitHeaders(int32_t id, const nghttp2_nv* headers, size_t count, bool data);
 
   Loop* const loop_;
@@ -77,6 +78,7 @@ class Connection : public Loop::Waiter, public Stream {
   Loop::Clock::time_point heard_at_;
   Loop::Clock::time_point idle_since_;
   bool pinged_ = false;
+  bool misbehaved_ = false;
 };
 
 }  // namespace im::gateway::http2

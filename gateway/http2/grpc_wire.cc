@@ -166,10 +166,14 @@ MessageReader::Next MessageReader::Read(std::string* message) {
     first_ += kPrefixBytes + size;
     if (!empty()) return whole;
   }
+  Clear();
+  return whole;
+}
+
+void MessageReader::Clear() {
   // Nothing is left, and no memory kept for it.
   bytes_ = std::string();
   first_ = 0;
-  return whole;
 }
 
 }  // namespace im::gateway::http2

@@ -50,6 +50,9 @@ class MessageReader {
 
   void Append(std::string_view bytes);
   Next Read(std::string* message);
+  // What is held of messages that are not whole yet.
+  size_t size() const { return bytes_.size() - first_; }
+  void Clear();
   // Nothing of a message is left.
   bool empty() const { return bytes_.size() == first_; }
 

@@ -116,7 +116,7 @@ TEST_F(DoorTest, RefusesRequestsThatAreTooLarge) {
 
 // What is answered and not read is held by the gateway, but not for ever.
 TEST_F(DoorTest, CutsACallWhoseResponseIsNotTaken) {
-  config_.response_patience = milliseconds(100);
+  config_.connection.call.response_patience = milliseconds(100);
   Start();
   auth::v1::LogInRequest request;
   request.set_user_name("large");

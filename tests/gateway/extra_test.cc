@@ -98,6 +98,18 @@ TEST_F(ExtraTest, PassesMetadataOnBothWays) {
   EXPECT_LT(service_->last_deadline(), std::chrono::system_clock::now() + 21s);
 }
 
+// gRPC tells of the two on two threads.
+TEST_F(ExtraTest, NoMessageComesBeforeTheMetadata) {
+  Open();
+  for (int i = 0; i < 300; ++i) {
+    Peer peer(config_.listen);
+    peer.Request(
+        {.path = "/any.v1.Service/Echo", .headers = {{"x-echo", "a"}}, .body = Framed("")});
+    EXPECT_TRUE(peer.ReadUntilClosed());
+    ASSERT_EQ(peer.headers["x-echo"], "a") << i;
+  }
+}
+
 TEST_F(ExtraTest, HeadersComeBeforeTheFirstMessage) {
   Open();
   Peer peer(config_.listen);

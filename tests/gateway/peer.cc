@@ -66,17 +66,26 @@ struct Peer::Callbacks {
     auto& bodies = static_cast<Peer*>(user_data)->bodies_;
     const auto body = bodies.find(stream);
     if (body == bodies.end()) return NGHTTP2_ERR_DEFERRED;
-    auto& [all, sent] = body->second;
+    auto& [all, sent, ends] = body->second;
     const size_t count = std::min(size, all.size() - sent);
     memcpy(bytes, all.data() + sent, count);
     sent += count;
-    if (sent == all.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (sent == all.size() && !ends && count == 0) return NGHTTP2_ERR_DEFERRED;
+    if (sent == all.size() && ends) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(count);
   }
 };
 
-Peer::Peer(const std::string& address, const std::vector<nghttp2_settings_entry>& settings)
+Peer::Peer(const std::string& address, const std::vector<nghttp2_settings_entry>& settings,
+           bool tls)
     : fd_(ConnectTo(address)) {
+  if (tls) {
+    context_.reset(SSL_CTX_new(TLS_client_method()));
+    SSL_CTX_set_alpn_protos(context_.get(), reinterpret_cast<const unsigned char*>("\2h2"), 3);
+    tls_.reset(SSL_new(context_.get()));
+    SSL_set_fd(tls_.get(), fd_);
+    EXPECT_EQ(SSL_connect(tls_.get()), 1);
+  }
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_session_callbacks_new(&callbacks);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, Callbacks::OnHeader);
@@ -109,7 +118,8 @@ int32_t Peer::Request(const PeerRequest& request) {
   provider.read_callback = Callbacks::TakeBody;
   const int32_t stream =
       nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(), &provider, nullptr);
-  if (request.body) bodies_[stream].bytes = *request.body;
+  if (request.body) bodies_[stream] = {*request.body};
+  if (request.open_body) bodies_[stream] = {*request.open_body, 0, false};
   return stream;
 }
 
@@ -128,14 +138,22 @@ bool Peer::Flush() {
 }
 
 bool Peer::SendBytes(std::string_view bytes) {
+  if (tls_ != nullptr) {
+    return SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size())) > 0;
+  }
   return send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+}
+
+ssize_t Peer::Receive(void* bytes, size_t size) {
+  return tls_ == nullptr ? recv(fd_, bytes, size, 0)
+                         : SSL_read(tls_.get(), bytes, static_cast<int>(size));
 }
 
 bool Peer::ReadUntil(const std::function<bool()>& condition) {
   uint8_t bytes[4096];
   while (!condition()) {
     Flush();
-    const ssize_t size = recv(fd_, bytes, sizeof bytes, 0);
+    const ssize_t size = Receive(bytes, sizeof bytes);
     if (size < 0 && errno == EAGAIN) ADD_FAILURE() << "the server says nothing";
     if (size <= 0) return false;
     nghttp2_session_mem_recv(session_, bytes, static_cast<size_t>(size));

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <nghttp2/nghttp2.h>
+#include <openssl/ssl.h>
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,16 +22,18 @@ struct PeerRequest {
   std::string content_type = "application/grpc";
   std::string path = "/im.chat.v1.MessageService/MarkRead";
   std::vector<std::pair<std::string, std::string>> headers;
-  // Of the body; nullopt: it never comes.
+  // The body; nullopt: it never comes.
   std::optional<std::string> body;
+  // A body of which more could come, and never does.
+  std::optional<std::string> open_body;
 };
 
-// One thread. Its windows are those of HTTP/2, 64 KB, and are opened as it reads.
+// One thread. Trusts anybody. Its windows are those of HTTP/2, 64 KB, and are opened as it reads.
 class Peer {
  public:
   // `settings`: what it tells the server of itself.
   explicit Peer(const std::string& address,
-                const std::vector<nghttp2_settings_entry>& settings = {});
+                const std::vector<nghttp2_settings_entry>& settings = {}, bool tls = false);
   ~Peer();
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
@@ -66,11 +70,16 @@ class Peer {
  private:
   struct Callbacks;
 
+  ssize_t Receive(void* bytes, size_t size);
+
   const int fd_;
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{nullptr, SSL_CTX_free};
+  std::unique_ptr<SSL, decltype(&SSL_free)> tls_{nullptr, SSL_free};
   nghttp2_session* session_ = nullptr;
   struct Body {
     std::string bytes;
     size_t sent = 0;
+    bool ends = true;
   };
   std::map<int32_t, Body> bodies_;
 };
