@@ -38,7 +38,7 @@ absl::StatusOr<std::unique_ptr<Crowd>> Crowd::Gather(const Target& target, const
       wanted.push_back({absl::StrCat(name, "-", run, "-", i), ""});
     }
     IM_ASSIGN_OR_RETURN(auto accounts, MakeAccounts(target, wanted));
-    for (Account& account : accounts) crowd->people_.push_back({std::move(account), ""});
+    for (Account& account : accounts) crowd->people_.push_back({.account = std::move(account)});
     progress->Done(static_cast<int64_t>(crowd->people_.size()));
   }
   IM_RETURN_IF_ERROR(crowd->LogIn(progress));
@@ -68,6 +68,8 @@ absl::Status Crowd::LogIn(Progress* progress) {
                                      MutexLock lock(&mu);
                                      if (response.ok()) {
                                        people_[i].token = response->tokens().access_token();
+                                       people_[i].refresh_token =
+                                           response->tokens().refresh_token();
                                      } else {
                                        failure = response.status();
                                      }

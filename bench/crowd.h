@@ -15,8 +15,9 @@ namespace im::bench {
 
 struct Person {
   Account account;
-  // Of access, for 15 minutes.
+  // Of access, for 15 minutes; and the one for the next.
   std::string token;
+  std::string refresh_token;
 };
 
 // Accounts that are logged in, one connection for their unary calls, and the loop for their

@@ -6,6 +6,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "bench/fanout.h"
+#include "bench/login.h"
 #include "bench/online.h"
 #include "bench/overload.h"
 #include "bench/pairs.h"
@@ -139,6 +140,13 @@ int main(int argc, char** argv) {
   command->add_option("--jitter", storm.jitter_seconds, "Each comes back within so many seconds")
       ->check(CLI::Range(0.0, 60.0))
       ->capture_default_str();
+
+  im::bench::LoginOptions login;
+  command =
+      add("login", "Log-ins and refreshed tokens, beside two people who chat", "login --clients 8",
+          [&](const im::bench::Target& found) { return im::bench::MeasureLogin(found, login); });
+  add_number(command, "--clients", &login.clients, 1, 1'000, "Under way at once");
+  add_seconds(command, &login.seconds);
 
   im::bench::OverloadOptions overload;
   CLI::App* overload_command = app.add_subcommand(

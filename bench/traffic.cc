@@ -159,6 +159,13 @@ void Traffic::Delivered(Device* device, size_t group, uint32_t number, int64_t s
   if (landed_) landed_(group);
 }
 
+void Traffic::Measure(bool on) {
+  measuring_ = on;
+  if (!on) return;
+  latency_ = Histogram();
+  landed_count_ = deliveries_ = 0;
+}
+
 void Traffic::Fail(const absl::Status& status) {
   if (closing_ || failed_.load()) return;
   failure_ = status.ok() ? absl::UnavailableError("a stream ended") : status;

@@ -20,7 +20,7 @@ namespace im::bench {
 // Everyone of a crowd online, and what is sent among them. A message is in flight until the last
 // member but its sender's device has it. First AddGroup, then Connect, then Send.
 //
-// Send, Measure and Finish belong to the loop's thread (ClientLoop::Do); the rest to one other.
+// Send, Measure and latency belong to the loop's thread (ClientLoop::Do); the rest to one other.
 class Traffic {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -38,8 +38,9 @@ class Traffic {
   void OnLanded(std::function<void(size_t group)> landed) { landed_ = std::move(landed); }
   // `due`: from when the latency counts.
   void Send(size_t group, size_t sender, Time due);
-  // Counts and times what lands from now on, or no more.
-  void Measure(bool on) { measuring_ = on; }
+  // Counts and times what lands from now on, beginning anew, or no more.
+  void Measure(bool on);
+  const Histogram& latency() const { return latency_; }
 
   // Waits until nothing is in flight any more, or for ten seconds.
   void Drain();

@@ -8,6 +8,7 @@
 
 #include "bench/accounts.h"
 #include "bench/fanout.h"
+#include "bench/login.h"
 #include "bench/online.h"
 #include "bench/pairs.h"
 #include "bench/rate.h"
@@ -139,6 +140,14 @@ TEST_F(BenchSeedTest, ARateIsKeptAndComplete) {
   EXPECT_EQ(stack_.database().Value(
                 "SELECT count(*) FROM chat.entries WHERE request_id::text LIKE '62616c6c%'"),
             std::to_string(outcome.messages));
+}
+
+TEST_F(BenchSeedTest, LogInsAreCounted) {
+  const bench::Outcome outcome = bench::MeasureLogin(Target(), {.clients = 2, .seconds = 1});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  EXPECT_GT(outcome.latency.count(), 0);
+  EXPECT_GT(std::stoi(stack_.database().Value("SELECT count(*) FROM auth.devices")),
+            outcome.latency.count());
 }
 
 TEST_F(BenchSeedTest, IdleClientsStay) {
