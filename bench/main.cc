@@ -6,6 +6,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "bench/fanout.h"
+#include "bench/history.h"
 #include "bench/login.h"
 #include "bench/online.h"
 #include "bench/overload.h"
@@ -140,6 +141,16 @@ int main(int argc, char** argv) {
   command->add_option("--jitter", storm.jitter_seconds, "Each comes back within so many seconds")
       ->check(CLI::Range(0.0, 60.0))
       ->capture_default_str();
+
+  im::bench::HistoryOptions history;
+  command = add("history", "Pages of 50 out of conversations that hold much",
+                "history --messages 1000 1000000", [&](const im::bench::Target& found) {
+                  return im::bench::MeasureHistory(found, history);
+                });
+  command->add_option("--messages", history.messages, "How many each conversation holds")
+      ->check(CLI::Range(int64_t{100}, int64_t{100'000'000}))
+      ->capture_default_str();
+  add_seconds(command, &history.seconds);
 
   im::bench::LoginOptions login;
   command =

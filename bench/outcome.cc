@@ -16,7 +16,6 @@ namespace {
 
 // Connections, caches and the writers' memory warm up meanwhile.
 constexpr double kWarmUpSeconds = 2;
-constexpr std::chrono::milliseconds kLook(200);
 
 double Milliseconds(int64_t micros) { return static_cast<double>(micros) / 1000; }
 
@@ -64,13 +63,13 @@ std::string ToText(const Outcome& outcome) {
 
 void Measure(const Target& target, double seconds, Progress* progress,
              const std::function<void(bool on)>& measuring, const std::function<bool()>& goes_on,
-             Outcome* outcome) {
+             Outcome* outcome, std::chrono::milliseconds look) {
   const double warm_up = std::min(kWarmUpSeconds, seconds / 4);
   progress->Begin("measuring", static_cast<int64_t>(warm_up + seconds));
   const auto began = steady_clock::now();
   const auto wait_until = [&](steady_clock::time_point end) {
     while (steady_clock::now() < end && goes_on()) {
-      std::this_thread::sleep_until(std::min(end, steady_clock::now() + kLook));
+      std::this_thread::sleep_until(std::min(end, steady_clock::now() + look));
       progress->Done(
           std::chrono::duration_cast<std::chrono::seconds>(steady_clock::now() - began).count());
     }

@@ -1,6 +1,7 @@
 // What a scenario says at its end.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -43,11 +44,11 @@ struct Outcome {
 std::string ToJson(const Outcome& outcome);
 std::string ToText(const Outcome& outcome);
 
-// Waits out a warm-up, then `seconds` in which `measuring` is on, as long as `goes_on`; fills in
-// the seconds and the processes.
+// Waits out a warm-up, then `seconds` in which `measuring` is on, as long as `goes_on`, which is
+// asked every `look`; fills in the seconds and the processes.
 void Measure(const Target& target, double seconds, Progress* progress,
              const std::function<void(bool on)>& measuring, const std::function<bool()>& goes_on,
-             Outcome* outcome);
+             Outcome* outcome, std::chrono::milliseconds look = std::chrono::milliseconds(200));
 
 // Prints it; the exit status of the command.
 int Report(const Outcome& outcome, bool json);

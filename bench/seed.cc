@@ -2,9 +2,12 @@
 
 #include <sodium.h>
 
+#include <algorithm>
+
 #include "absl/strings/escaping.h"
 #include "common/base/random.h"
 #include "common/pg/pool.h"
+#include "im/chat/v1/entries.pb.h"
 
 namespace im::bench {
 namespace {
@@ -25,6 +28,26 @@ constexpr char kSeedAccounts[] =
 constexpr char kOpenToAnyone[] =
     "SELECT count(r.outcome) FROM unnest($1::bigint[]) AS s(user_id),"
     " LATERAL chat.update_settings(s.user_id, gen_random_uuid(), 0, 2::smallint) AS r";
+
+// $1 conversation, $2 sender, $3 content, $4 how many. Kind 10 is a message; see the columns.
+constexpr char kSeedMessages[] =
+    "WITH place AS ("
+    "  SELECT last_seq, last_count, last_at FROM chat.conversations WHERE id = $1 FOR UPDATE),"
+    " stored AS ("
+    "  INSERT INTO chat.entries (conversation_id, seq, sender_user_id, at, request_id,"
+    "    request_hash, kind, content, count)"
+    "  SELECT $1, last_seq + n, $2, last_at + n * interval '1 microsecond', gen_random_uuid(),"
+    "    0, 10, $3, last_count + n FROM place, generate_series(1, $4::bigint) AS n),"
+    " sent AS ("
+    "  UPDATE chat.members SET sent_seq = last_seq + $4, read_seq = last_seq + $4,"
+    "    delivered_seq = last_seq + $4, read_count = last_count + $4 FROM place"
+    "  WHERE conversation_id = $1 AND user_id = $2 AND end_seq IS NULL)"
+    " UPDATE chat.conversations AS c SET last_seq = place.last_seq + $4,"
+    "   last_count = place.last_count + $4,"
+    "   last_at = place.last_at + $4 * interval '1 microsecond'"
+    " FROM place WHERE c.id = $1";
+constexpr int64_t kMessagesAtOnce = 50'000;
+constexpr size_t kBodyBytes = 100;
 
 // As libsodium writes it, with the least work it allows.
 std::string CheapHash() {
@@ -75,6 +98,31 @@ absl::StatusOr<std::vector<Account>> SeedAccounts(const std::string& database_ur
     return pg::StatusFromException(e, true);
   }
   return seeded;
+}
+
+absl::Status SeedMessages(const std::string& database_url, int64_t conversation_id,
+                          int64_t sender_user_id, int64_t count,
+                          const std::function<void(int64_t)>& told) {
+  chat::v1::Content content;
+  content.mutable_text()->set_body(std::string(kBodyBytes, '.'));
+  const std::string bytes = content.SerializeAsString();
+  try {
+    pg::Session session(database_url);
+    for (int64_t done = 0; done < count;) {
+      const int64_t some = std::min(count - done, kMessagesAtOnce);
+      pqxx::work transaction(session.connection());
+      transaction.exec_params(kSeedMessages, conversation_id, sender_user_id, pg::Bytes(bytes),
+                              some);
+      transaction.commit();
+      told(done += some);
+    }
+    // As it would be after having been filled day by day.
+    pqxx::nontransaction maintenance(session.connection());
+    maintenance.exec("VACUUM ANALYZE chat.entries");
+  } catch (const std::exception& e) {
+    return pg::StatusFromException(e, true);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace im::bench

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,5 +28,12 @@ struct Account {
 // forgotten, and its hash cheap. Fails with ALREADY_EXISTS if a name is taken.
 absl::StatusOr<std::vector<Account>> SeedAccounts(const std::string& database_url,
                                                   const std::vector<NewAccount>& accounts);
+
+// Writes messages of 100 bytes behind what a conversation holds, as if this member had sent them
+// all. im-chat must not have been asked to send there before: it would have to read afresh first.
+// `told` is called with how many are there so far.
+absl::Status SeedMessages(const std::string& database_url, int64_t conversation_id,
+                          int64_t sender_user_id, int64_t count,
+                          const std::function<void(int64_t)>& told);
 
 }  // namespace im::bench

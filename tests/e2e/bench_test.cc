@@ -8,6 +8,7 @@
 
 #include "bench/accounts.h"
 #include "bench/fanout.h"
+#include "bench/history.h"
 #include "bench/login.h"
 #include "bench/online.h"
 #include "bench/pairs.h"
@@ -148,6 +149,17 @@ TEST_F(BenchSeedTest, LogInsAreCounted) {
   EXPECT_GT(outcome.latency.count(), 0);
   EXPECT_GT(std::stoi(stack_.database().Value("SELECT count(*) FROM auth.devices")),
             outcome.latency.count());
+}
+
+TEST_F(BenchSeedTest, SeededMessagesAreLikeSentOnes) {
+  const bench::Outcome outcome =
+      bench::MeasureHistory(Target(), {.messages = {200, 300}, .seconds = 0.2});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  EXPECT_GT(outcome.latency.count(), 0);
+  // By every rule of the data that there is.
+  const Outcome check = RunProgram(
+      {IM_BINARY_DIR "/bin/im-check", "--database.url=" + stack_.database().UrlOf("owner")});
+  EXPECT_EQ(check.status, 0) << check.out << check.err;
 }
 
 TEST_F(BenchSeedTest, IdleClientsStay) {
