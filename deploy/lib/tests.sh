@@ -1,7 +1,7 @@
 # ./im test: stages, each with its minutes.
 
 # In this order. compose needs a Docker engine: it runs only when asked for.
-readonly STAGES=(build unit faults format shell proto tidy setup fuzz) EXTRA_STAGES=(compose)
+readonly STAGES=(build unit faults format shell proto tidy setup judges fuzz) EXTRA_STAGES=(compose)
 # What CI has no time for.
 readonly FULL_STAGES=(asan tsan fuzz faults)
 
@@ -22,6 +22,7 @@ shell     shellcheck
 proto     buf lint, and buf breaking against the last release
 tidy      clang-tidy and clang's thread-safety analysis, on what changed since they last passed
 setup     ./im itself: up, up again, kill, restart, down; the example in Python against it; backup and restore
+judges    h2spec, gRPC's interop clients of Go and Java, grpcurl, ghz and a client in Node at the gateway's door
 fuzz      libFuzzer with ASan and UBSan on what strangers send; --seconds N a target (60)
 compose   deploy/docker-compose.yml: up, chat, kill, down
 asan      all tests of ctest, and the programs they start, with ASan and UBSan
@@ -136,5 +137,7 @@ stage_faults() {
 }
 
 stage_setup() { "$ROOT/tests/setup/run.sh" && "$ROOT/tests/setup/backup.sh"; }
+
+stage_judges() { "$ROOT/tests/judges/run.sh"; }
 
 stage_compose() { "$ROOT/tests/compose/run.sh"; }

@@ -1,0 +1,5 @@
+//go:build tools
+
+package ghz
+
+import _ "github.com/bojand/ghz/cmd/ghz"
