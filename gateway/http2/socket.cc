@@ -12,9 +12,7 @@ namespace {
 
 class TlsSocket : public Socket {
  public:
-  TlsSocket(int fd, SSL* tls) : Socket(fd), tls_(tls) {
-    SSL_set_fd(tls_, fd);
-  }
+  TlsSocket(int fd, SSL* tls) : Socket(fd), tls_(tls) { SSL_set_fd(tls_, fd); }
   ~TlsSocket() override {
     // A farewell if there is room for it; the other side is not waited for.
     if (SSL_is_init_finished(tls_)) SSL_shutdown(tls_);
