@@ -3,6 +3,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
+. tests/setup/lib.sh
 
 work=$(mktemp -d)
 chmod 711 "$work"
@@ -23,31 +24,6 @@ finish() {
 }
 trap finish EXIT
 
-passed() { echo "ok - $1"; }
-has() {
-  local text=$1 output
-  shift
-  output=$("$@" 2>&1) || { echo "failed: $*"; echo "$output"; exit 1; }
-  grep -qF -- "$text" <<<"$output" || { echo "'$text' is not in what $* printed:"; echo "$output"; exit 1; }
-}
-refuses() {
-  local wanted=$1 text=$2 output status=0
-  shift 2
-  output=$("$@" 2>&1) || status=$?
-  if [ $status -ne "$wanted" ] || ! grep -qF -- "$text" <<<"$output"; then
-    echo "not status $wanted with '$text', but $status from: $*"
-    echo "$output"
-    exit 1
-  fi
-}
-until_true() {
-  local what=$1 deadline=$((SECONDS + 60))
-  shift
-  until "$@"; do
-    [ "$SECONDS" -lt "$deadline" ] || { echo "not within a minute: $what"; exit 1; }
-    sleep 0.2
-  done
-}
 owner() {
   local url
   url=$(sed -n 's/^url = "\(.*\)"/\1/p' "$IM_HOME/etc/owner.conf")
@@ -64,7 +40,7 @@ for line in sys.stdin:
     if "message" in entry:
         print(entry["seq"], entry["message"]["text"]["body"])'; }
 
-port=$((20000 + $(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])') % 10000))
+port=$(any_port)
 has "IM is up" ./im up --port $port
 imctl --server "127.0.0.1:$port" register ann --password-stdin <<<"correct horse battery" >/dev/null
 imctl --server "127.0.0.1:$port" --profile bob register bob --password-stdin <<<"battery horse correct" >/dev/null
@@ -137,7 +113,8 @@ sed '1,/"event":"forgotten"/d' "$work/listen.log" >"$work/since.log"
 # New ids do not meet those that somebody may remember.
 has "Added" ./im user add carol --password-stdin <<<"horse correct battery"
 [ "$(owner "SELECT max(user_id) > 1000000 FROM auth.accounts")" = t ]
-passed "a restore, and the devices from before list anew"
+logs_are_clean "horse battery" "battery horse" "horse correct" "after the backup" "in the new time" "flow 3"
+passed "a restore, and the devices from before list anew; nothing of theirs in the logs"
 
 kill "$listener"
 wait "$listener" || true

@@ -4,6 +4,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
+. tests/setup/lib.sh
 
 work=$(mktemp -d)
 # PostgreSQL's user can reach the first folder, but not the second. ./im has to cope with the blank, to let
@@ -24,28 +25,6 @@ finish() {
 }
 trap finish EXIT
 
-passed() { echo "ok - $1"; }
-# has TEXT COMMAND...: the command succeeds and prints the text.
-has() {
-  local text=$1 output
-  shift
-  output=$("$@" 2>&1) || { echo "failed: $*"; echo "$output"; exit 1; }
-  grep -qF -- "$text" <<<"$output" || { echo "'$text' is not in what $* printed:"; echo "$output"; exit 1; }
-}
-# refuses STATUS TEXT COMMAND...: the command ends with the status and prints the text.
-refuses() {
-  local wanted=$1 text=$2 output status=0
-  shift 2
-  output=$("$@" 2>&1) || status=$?
-  if [ $status -ne "$wanted" ] || ! grep -qF -- "$text" <<<"$output"; then
-    echo "not status $wanted with '$text', but $status from: $*"
-    echo "$output"
-    exit 1
-  fi
-}
-free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
 # of NAME FIELD: from ./im status --json.
 of() {
   ./im status --json | python3 -c '
@@ -54,19 +33,9 @@ services = {s["name"]: s for s in json.load(sys.stdin)["services"]}
 assert list(services) == ["auth", "chat", "presence", "gateway", "postgres"], services
 print(services[sys.argv[1]][sys.argv[2]])' "$1" "$2"
 }
-# until_true WHAT COMMAND...: within a minute.
-until_true() {
-  local what=$1 deadline=$((SECONDS + 60))
-  shift
-  until "$@"; do
-    [ "$SECONDS" -lt "$deadline" ] || { echo "not within a minute: $what"; exit 1; }
-    sleep 0.2
-  done
-}
 all_healthy() { ./im status >/dev/null; }
 
-# Well below the ports that programs get when they ask for any.
-port=$((20000 + $(free_port) % 10000))
+port=$(any_port)
 refuses 2 "--port must be a number" ./im up --port abc
 refuses 2 "--port must be a number" ./im up --port=
 refuses 2 "does not know --prot" ./im up --prot
@@ -87,8 +56,15 @@ has "hears: One. Two. Three." examples/python/run.sh --server "localhost:$((port
 passed "the example in Python talks, in plaintext and through TLS"
 
 chat=$(of chat pid)
-flock build/release/im-lock sleep 2 &
-again=$(./im up)
+flock build/release/im-lock sh -c "until [ -e '$work/built' ]; do sleep 0.1; done" &
+locks=$!
+until_true "somebody builds" eval "! flock -n build/release/im-lock true"
+./im up >"$work/again" 2>&1 &
+again=$!
+until_true "the second waits" grep -qF "another ./im builds in build/release" "$work/again"
+touch "$work/built"
+wait $locks $again
+again=$(<"$work/again")
 for text in "another ./im builds in build/release" "release: nothing to do" "Nothing changed"; do
   has "$text" echo "$again"
 done
@@ -147,7 +123,8 @@ has "Added carol" ./im user add carol --password-stdin <<<"correct horse battery
 has "carol" ./im user list
 refuses 2 "does not know lsit" ./im user lsit
 refuses 2 "-n must be a number" ./im logs -n abc
-passed "restart, user"
+logs_are_clean "correct horse battery" "One. Two. Three."
+passed "restart, user; and nothing of theirs in the logs"
 
 IM_HOME=$second has "IM is up on 127.0.0.1:$((port + 50))" ./im up --port $((port + 50))
 IM_HOME=$second has "hears: One. Two. Three." examples/python/run.sh --server "127.0.0.1:$((port + 50))"
