@@ -194,6 +194,18 @@ TEST_F(DoorTest, HealthTellsTheTruth) {
   Await([&] { return !serving(); });
 }
 
+TEST_F(DoorTest, ReflectionAnswersThroughTheDoor) {
+  Start();
+  Device reflection(Channel(), "",
+                    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
+  // ServerReflectionRequest{list_services: ""}, and {file_containing_symbol: ...}.
+  reflection.SendBytes(std::string("\x3a\0", 2));
+  EXPECT_THAT(reflection.NextBytes().value_or(""), HasSubstr("im.chat.v1.MessageService"));
+  const std::string symbol = "im.gateway.v1.GatewayService";
+  reflection.SendBytes("\x22" + std::string(1, static_cast<char>(symbol.size())) + symbol);
+  EXPECT_THAT(reflection.NextBytes().value_or(""), HasSubstr("ConnectRequest"));
+}
+
 TEST_F(DoorTest, NamesAllPublicServices) {
   const std::vector<std::string> services = OfferedServices();
   EXPECT_THAT(services, Contains("im.auth.v1.AccountService"));
