@@ -59,7 +59,8 @@ absl::Status Run(const Target& target, const RateOptions& options, Outcome* outc
     while (!over.load() && !traffic.failed()) {
       const auto now = steady_clock::now();
       const double elapsed = std::chrono::duration<double>(now - from).count();
-      const auto due_now = static_cast<int64_t>(elapsed * options.rate);
+      // The first one is due at once.
+      const auto due_now = static_cast<int64_t>(elapsed * options.rate) + 1;
       if (due_now > count) {
         crowd->loop()->Post([&, from, first = count, last = due_now, seed = random()]() mutable {
           for (int64_t i = first; i < last; ++i) {

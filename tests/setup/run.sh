@@ -132,6 +132,11 @@ all_healthy
 IM_HOME=$second has "everything stopped" ./im down
 passed "a second set-up beside the first"
 
+has "report: wrote $work/report/performance.md" ./im bench report --quick --out "$work/report"
+grep -q "^| storm of 5,000 | [0-9]" "$work/report/performance.md"
+for plot in rate history; do python3 -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' "$work/report/performance/$plot.svg"; done
+passed "every scenario of the load generator runs and is complete"
+
 has "everything stopped" ./im down
 [ "$(of gateway pid)" = None ] && [ "$(of postgres healthy)" = False ]
 if ./im status >/dev/null; then echo "status of what is down succeeded"; exit 1; fi
