@@ -44,7 +44,7 @@ class Link : private Flushable {
 
   Link(Service service, int index, std::string address, const rpc::ChannelTls& tls,
        std::string gateway_id, const LinkOptions* options, LinkEvents* events);
-  ~Link();
+  ~Link() override;
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 

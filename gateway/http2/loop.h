@@ -43,7 +43,7 @@ class Loop : private Flushable {
 
   Loop();
   // Stops first.
-  ~Loop();
+  ~Loop() override;
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For tests of ./im from outside, to be sourced: what they say and wait for.
 
 passed() { echo "ok - $1"; }
