@@ -126,7 +126,10 @@ std::vector<int64_t> Link::Users() const {
   return users;
 }
 
-void Link::Cut() { context_->TryCancel(); }
+void Link::Cut() {
+  MutexLock lock(&mu_);
+  if (!done_) context_->TryCancel();
+}
 
 bool Link::WaitForRoom(size_t bytes, std::chrono::milliseconds timeout) {
   const auto deadline = steady_clock::now() + timeout;
@@ -201,6 +204,7 @@ void Link::OnDone() {
   bool greeted = false;
   {
     MutexLock lock(&mu_);
+    done_ = true;
     finished_ = true;
     drained_.NotifyAll();
     greeted = greeted_;

@@ -86,6 +86,8 @@ class Link
   std::string gateway_id_ IM_GUARDED_BY(mu_);
   bool greeted_ IM_GUARDED_BY(mu_) = false;
   bool finished_ IM_GUARDED_BY(mu_) = false;
+  // context_ may be gone: others hold a link for longer than its stream.
+  bool done_ IM_GUARDED_BY(mu_) = false;
   // Its queue was full: it is being cut, and takes nothing more.
   bool overflowed_ IM_GUARDED_BY(mu_) = false;
   bool writing_ IM_GUARDED_BY(mu_) = false;

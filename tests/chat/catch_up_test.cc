@@ -235,5 +235,14 @@ TEST_F(CatchUpTest, ItEndsWithTheLink) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
+// Whoever holds a link does not know when gRPC frees what it had for the stream.
+TEST_F(CatchUpTest, ALinkMayBeCutAfterItsStreamEnded) {
+  const std::shared_ptr<bus::Link> link = links_.server.Links().at(0);
+  gateway_->Stop();
+  links_.Stop();
+  link->Cut();
+  link->Send(internal::v1::ServiceItem());
+}
+
 }  // namespace
 }  // namespace im::chat
