@@ -106,10 +106,12 @@ class Client : public LeanClient::Listener {
   }
   void OnClosed(const absl::Status& status) override {
     ++errors_;
-    failure_ = status;
+    failure_ = status.ok() ? absl::UnavailableError("a stream ended") : status;
   }
 
   const Person& person() const { return person_; }
+  // The loop's.
+  const absl::Status& failure() const { return failure_; }
   bool caught_up() const { return caught_up_.load(); }
   int errors() const { return errors_.load(); }
   steady_clock::time_point caught_up_at() const { return caught_up_at_; }
@@ -265,10 +267,17 @@ absl::Status Storm(Run* run, const StormOptions& options, Outcome* outcome) {
   outcome->seconds = std::chrono::duration<double>(steady_clock::now() - cut).count();
   outcome->processes = Between(before, LookAtProcesses(run->target_), outcome->seconds);
   int errors = 0;
+  int behind = 0;
+  absl::Status failure;
   run->crowd_->loop()->Do([&] {
     for (const auto& client : clients) {
       errors += client->errors();
       outcome->lost += client->received() == 1 ? 0 : 1;
+      if (failure.ok()) failure = client->failure();
+      if (!client->caught_up()) {
+        ++behind;
+        continue;
+      }
       outcome->latency.Record(
           std::chrono::duration_cast<std::chrono::microseconds>(client->caught_up_at() - cut)
               .count());
@@ -282,8 +291,11 @@ absl::Status Storm(Run* run, const StormOptions& options, Outcome* outcome) {
   outcome->more_text =
       absl::StrFormat("%d clients, all caught up %.1f s after the cut; %d errors\n",
                       options.clients, static_cast<double>(outcome->latency.max()) / 1e6, errors);
-  if (errors > 0) return absl::UnavailableError("streams that ended");
-  return absl::OkStatus();
+  if (behind > 0) {
+    return absl::DeadlineExceededError(absl::StrFormat("%d clients did not catch up", behind));
+  }
+  if (errors > 0 && failure.ok()) return absl::AbortedError("the server ended streams");
+  return failure;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 Takes some five minutes. What was measured is printed as it comes. Exit status 1 if a scenario failed.
 """
 import argparse
+import collections
 import datetime
 import json
 import os
@@ -16,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PLOTS = "performance"
 
 SCENARIOS = [
-    # name, arguments, the same when quick, what the target of docs/performance.md says
+    # name, arguments, those behind the scenario's name when quick
     ("pairs, 50 pairs", ["pairs", "--pairs", "50", "--seconds", "10"], ["--pairs", "3", "--seconds", "1"]),
     ("pairs, 500 pairs, window 4", ["pairs", "--pairs", "500", "--window", "4", "--seconds", "10"],
      ["--pairs", "4", "--window", "4", "--seconds", "1"]),
@@ -38,17 +39,20 @@ EXTRA = ["cpu_us_per_delivery", "rss_bytes_per_client", "all_caught_up_ms", "err
 
 
 def run(bench, arguments):
+    """The figures, and whether all went well. What a scenario that broke off did not say is 0."""
     result = subprocess.run([bench, *arguments, "--json"], stdout=subprocess.PIPE, text=True)
     lines = result.stdout.strip().splitlines()
     if not lines:
         sys.exit(f"report: im-bench {' '.join(arguments)} said nothing, status {result.returncode}")
-    figures = json.loads(lines[-1])
+    figures = collections.defaultdict(float, json.loads(lines[-1]))
     print(json.dumps(figures), flush=True)
     return figures, result.returncode == 0
 
 
 def line_plot(title, x_name, y_name, series):
     """An SVG of one or more lines over a logarithmic x axis. series: {name: [(x, y), ...]}."""
+    if not any(series.values()):
+        return '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 40"><text y="24">nothing was measured</text></svg>\n'
     import math
     width, height, left, bottom, top, right = 640, 360, 60, 50, 40, 120
     xs = sorted({x for points in series.values() for x, _ in points})
@@ -102,6 +106,9 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs", help="folder to write to (default: docs)")
     parser.add_argument("--quick", action="store_true", help="short and small, to see that all of it works")
     options = parser.parse_args()
+    # What is not there is missed before the five minutes.
+    postgres = first_line(["psql", "--version"])
+    commit = first_line(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"])
     passed = True
     rows, cores = [], []
     pages = {}
@@ -116,19 +123,19 @@ def main():
         cores.append(f"| {name} | " + " | ".join(
             f"{shares[key]['cpu_share']:.2f}, {shares[key]['rss_bytes'] / 1e6:.0f} MB" if key in shares else ""
             for key in ("gateway", "chat", "auth", "presence", "postgres", "bench")) + " |")
-        pages.update(figures.get("pages_ms", {}))
+        pages.update(figures["pages_ms"] or {})
     steps = []
     for rate in QUICK_RATES if options.quick else RATES:
         figures, good = run(options.bench, ["rate", "--rate", str(rate), "--conversations", "50" if options.quick else "500",
                                             "--seconds", "1" if options.quick else "6"])
         passed &= good
-        steps.append((rate, figures))
+        steps.append((rate, figures, good))
 
     folder = options.out / PLOTS
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rate.svg").write_text(line_plot(
         "Latency of messages at a rate, to their last receiver", "messages a second", "ms",
-        {key: [(rate, figures["latency_ms"][key]) for rate, figures in steps] for key in ("p50", "p99")}),
+        {key: [(rate, figures["latency_ms"][key]) for rate, figures, good in steps if good] for key in ("p50", "p99")}),
         encoding="utf-8")
     sizes = sorted({int(key.split("_")[0]) for key in pages})
     (folder / "history.svg").write_text(line_plot(
@@ -136,14 +143,13 @@ def main():
         {kind.replace("_", " "): [(size, pages[f"{size}_{kind}"]["p50"]) for size in sizes]
          for kind in ("newest", "by_key")}), encoding="utf-8")
 
-    commit = first_line(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"])
     text = f"""# Performance
 
 Written by `./im bench report` on {datetime.date.today()}, from commit {commit}. To repeat it: a set-up of its own
 (`export IM_HOME=/tmp/im-bench; ./im up --port 7600`), nothing else running, `./im bench report`; the scenarios and
 their figures are explained in [bench/README.md](../bench/README.md).
 
-{machine()}; services, PostgreSQL ({first_line(["psql", "--version"])}, fsync on) and the load generator share them.
+{machine()}; services, PostgreSQL ({postgres}, fsync on) and the load generator share them.
 Every run was complete: nothing lost, duplicated or reordered, or the row says FAILED.
 
 | scenario | per second | p50 ms | p99 ms | | |
@@ -158,17 +164,17 @@ Cores and memory of each process meanwhile:
 
 ## Messages at a rate
 
-{steps[0][1]['conversations']} conversations of mixed size, {steps[0][1]['clients']} people online. A latency counts from when a message was due until its
+{steps[0][1]['conversations']:.0f} conversations of mixed size, {steps[0][1]['clients']:.0f} people online. A latency counts from when a message was due until its
 last receiver had it.
 
 ![Latency over rate]({PLOTS}/rate.svg)
 
-| due a second | reached everybody | deliveries/s | p50 ms | p99 ms | CPU of services and PostgreSQL, µs a message |
-|---|---|---|---|---|---|
+| due a second | reached everybody | deliveries/s | p50 ms | p99 ms | CPU of services and PostgreSQL, µs a message | |
+|---|---|---|---|---|---|---|
 """ + "\n".join(
         f"| {rate:,} | {cell(figures['per_second'])} | {cell(figures['deliveries_per_second'])} | "
         f"{cell(figures['latency_ms']['p50'])} | {cell(figures['latency_ms']['p99'])} | "
-        f"{cell(figures['cpu_us_per_message'])} |" for rate, figures in steps) + f"""
+        f"{cell(figures['cpu_us_per_message'])} | {'' if good else 'FAILED'} |" for rate, figures, good in steps) + f"""
 
 ## History
 

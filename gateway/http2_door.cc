@@ -63,7 +63,7 @@ absl::StatusOr<std::unique_ptr<Http2Door>> Http2Door::Open(const DoorOptions& op
 }
 
 Http2Door::Http2Door(const DoorOptions& options, Front* front) : options_(options), front_(front) {
-  for (int i = 0; i < options_.loops; ++i) loops_.push_back(std::make_unique<http2::Loop>());
+  for (int i = 0; i < options_.loops; ++i) loops_.push_back(std::make_shared<http2::Loop>());
 }
 
 Http2Door::~Http2Door() { Shutdown(std::chrono::milliseconds(0)); }

@@ -54,7 +54,7 @@ class Http2Door {
   const DoorOptions options_;
   Front* const front_;
   std::unique_ptr<http2::TlsContext> tls_;
-  std::vector<std::unique_ptr<http2::Loop>> loops_;
+  std::vector<std::shared_ptr<http2::Loop>> loops_;
   std::vector<std::unique_ptr<http2::Listener>> listeners_;
   std::vector<std::string> addresses_;
   // Where the next connection goes; the accepting loop's.

@@ -36,7 +36,7 @@ prometheus::Counter& NotSentCounter() {
 }  // namespace
 
 Call::Call(Loop* loop, Stream* stream, int32_t id, std::string address, const CallOptions* options)
-    : loop_(loop),
+    : loop_(loop->shared_from_this()),
       id_(id),
       options_(options),
       stream_(stream),
@@ -87,6 +87,14 @@ void Call::OnDeadline() {
   }
   NotTakenCounter().Increment();
   stream_->Reset(id_);
+}
+
+void Call::OnTick(Loop::Clock::time_point now) {
+  // A unary request has its deadline.
+  if (finished_ || paused_ || partial_ == 0 || kind_ == Front::Kind::kUnary) return;
+  if (now - partial_since_ < options_->request_patience) return;
+  NotSentCounter().Increment();
+  Refuse(Error(Reason::DEADLINE_EXCEEDED, "the message did not come to its end"));
 }
 
 void Call::Refuse(const absl::Status& status) {
@@ -156,6 +164,7 @@ void Call::Do(Errand* errand) {
       return;
     case Errand::Kind::kRead:
       paused_ = false;
+      partial_since_ = Loop::Clock::now();
       if (stream_ != nullptr && !finished_) {
         ReadMessages();
         CountPartial();

@@ -68,6 +68,8 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   // From the loop.
   void Do(Errand* errand);
   void OnDeadline();
+  // About once a second.
+  void OnTick(Loop::Clock::time_point now);
 
   // Sink.
   bool Write(const Frame& frame) override;
@@ -110,7 +112,7 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   void StopDeadline();
   void GiveRoom();
 
-  Loop* const loop_;
+  const std::shared_ptr<Loop> loop_;
   const int32_t id_;
   const CallOptions* const options_;
   // Bytes given to Write and not yet sent.
@@ -142,6 +144,8 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   size_t unconsumed_ = 0;
   // Of reader_, as counted for the process.
   size_t partial_ = 0;
+  // When it began, or last could go on.
+  Loop::Clock::time_point partial_since_;
   bool paused_ = false;
   bool half_closed_ = false;
   bool half_close_told_ = false;

@@ -117,6 +117,7 @@ void Call::CountPartial() {
   if (finished_) reader_.Clear();
   const size_t partial = reader_.size();
   if (partial == partial_) return;
+  if (partial_ == 0) partial_since_ = Loop::Clock::now();
   const size_t all = partial_bytes.fetch_add(partial - partial_) + partial - partial_;
   partial_ = partial;
   PartialGauge().Set(static_cast<double>(all));
@@ -163,6 +164,7 @@ absl::Status Call::Decompress(std::string* message) const {
 
 absl::Status Call::OnMessage(std::string message) {
   if (kind_ != Front::Kind::kUnary) {
+    partial_since_ = Loop::Clock::now();
     paused_ = !events_->OnFrame(std::move(message));
   } else if (headers_ == nullptr) {
     return Error(Reason::MALFORMED_REQUEST, "a unary call has one request");

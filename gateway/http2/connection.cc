@@ -252,6 +252,7 @@ void Connection::Write() {
 }
 
 void Connection::Flush() {
+  bool waited = !pending_.empty();
   for (;;) {
     while (pending_.size() < kSendBytes) {
       const uint8_t* bytes = nullptr;
@@ -266,8 +267,12 @@ void Connection::Flush() {
       const Socket::Io written = socket_->Write(pending_.data() + pending_first_,
                                                 pending_.size() - pending_first_, &count);
       if (written == Socket::Io::kClosed) return Close();
-      if (written == Socket::Io::kWait) return;
+      if (written == Socket::Io::kWait) {
+        if (!waited) taken_at_ = Loop::Clock::now();
+        return;
+      }
       pending_first_ += count;
+      waited = false;
     }
     // An idle connection holds no buffer.
     pending_ = std::string();
@@ -299,6 +304,11 @@ void Connection::OnTick(Loop::Clock::time_point now) {
     CutCounter("silent").Increment();
     return Close();
   }
+  if (!pending_.empty() && now - taken_at_ >= options_->keepalive + options_->keepalive_patience) {
+    CutCounter("not_reading").Increment();
+    return Close();
+  }
+  for (const auto& [id, call] : calls_) call->OnTick(now);
   if (silent >= options_->keepalive && !std::exchange(pinged_, true)) {
     nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
     WriteSoon();

@@ -20,7 +20,8 @@ struct ConnectionOptions {
   uint32_t max_calls = 100;
   // Without a call, or without a word of HTTP/2, it ends after this.
   std::chrono::milliseconds idle{60'000};
-  // Silent for so long, it is asked for a sign of life, and so much later it ends.
+  // Silent for so long, it is asked for a sign of life, and so much later it ends. So does one that
+  // takes nothing of what it is sent for both together.
   std::chrono::milliseconds keepalive{60'000};
   std::chrono::milliseconds keepalive_patience{20'000};
 };
@@ -76,6 +77,8 @@ class Connection : public Loop::Waiter, public Stream {
   bool closed_ = false;
   bool going_away_ = false;
   Loop::Clock::time_point heard_at_;
+  // When the socket last took something of pending_, or that began to wait.
+  Loop::Clock::time_point taken_at_;
   Loop::Clock::time_point idle_since_;
   bool pinged_ = false;
   bool misbehaved_ = false;

@@ -45,15 +45,25 @@ void Loop::Wake() {
 
 template <typename Item>
 bool Loop::Put(std::vector<Item>* inbox, Item item) {
-  bool wake = false;
   {
     MutexLock lock(&mu_);
     if (stopping_) return false;
     inbox->push_back(std::move(item));
-    wake = !std::exchange(awake_, true);
+    if (awake_) return true;
+    // Still asleep until then: whoever has no scope open wakes it before.
+    if (FlushScope::Defer(std::shared_ptr<Flushable>(shared_from_this(), this))) return true;
+    awake_ = true;
   }
-  if (wake && !FlushScope::Defer(this)) Wake();
+  Wake();
   return true;
+}
+
+void Loop::FlushNow() {
+  {
+    MutexLock lock(&mu_);
+    if (std::exchange(awake_, true)) return;
+  }
+  Wake();
 }
 
 bool Loop::Post(Errand errand) { return Put(&errands_, std::move(errand)); }
@@ -66,6 +76,12 @@ void Loop::Stop() {
   }
   Wake();
   if (thread_.joinable()) thread_.join();
+  // These hold calls, which hold this.
+  std::vector<Errand> errands;
+  std::vector<std::function<void()>> work;
+  MutexLock lock(&mu_);
+  errands.swap(errands_);
+  work.swap(work_);
 }
 
 void Loop::Watch(int fd, uint32_t events, Waiter* waiter) {

@@ -30,8 +30,9 @@ struct Errand {
   std::unique_ptr<grpc::Status> status;  // kEnd
 };
 
-// Post, Run and Stop may be called by any thread; the rest is the loop's own.
-class Loop : private Flushable {
+// Post, Run and Stop may be called by any thread; the rest is the loop's own. Held by shared_ptr: a
+// call that another thread holds may outlive the door, and posts to a loop that has stopped.
+class Loop : public std::enable_shared_from_this<Loop>, private Flushable {
  public:
   using Clock = std::chrono::steady_clock;
   // What waits for a file descriptor. Called on the loop.
@@ -51,7 +52,7 @@ class Loop : private Flushable {
   // woken at the scope's end.
   bool Post(Errand errand);
   bool Run(std::function<void()> work);
-  // Lets go of all connections and ends the thread. Returns when it has.
+  // Lets go of all connections and of what was posted, and ends the thread. Returns when it has.
   void Stop();
 
   // Once there are no connections; there must come no more.
@@ -82,7 +83,7 @@ class Loop : private Flushable {
   void Thread();
   template <typename Item>
   bool Put(std::vector<Item>* inbox, Item item);
-  void FlushNow() override { Wake(); }
+  void FlushNow() override;
   void TakeInbox();
   void WriteDirty();
   void OnTime();

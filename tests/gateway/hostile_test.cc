@@ -189,6 +189,20 @@ TEST_F(HostileTest, ARequestThatNeverEnds) {
   ExpectOthersServed();
 }
 
+TEST_F(HostileTest, AFrameOfAStreamThatNeverEnds) {
+  config_.connection.call.request_patience = 200ms;
+  StartOnTcp();
+  const double before = CounterNow("im_gateway_requests_not_sent_total");
+  Peer hostile(config_.listen);
+  hostile.Request({.path = "/im.gateway.v1.GatewayService/Connect",
+                   .headers = {{"authorization", "Bearer 1:10"}},
+                   .open_body = Framed(std::string(100, 'x')).substr(0, 50)});
+  EXPECT_TRUE(hostile.ReadUntilClosed());
+  EXPECT_EQ(hostile.headers["grpc-status"], "4");
+  EXPECT_EQ(CounterNow("im_gateway_requests_not_sent_total"), before + 1);
+  ExpectOthersServed();
+}
+
 TEST_F(HostileTest, PartsOfMessagesHaveALimitInAll) {
   config_.connection.call.max_partial_bytes = 100'000;
   StartOnTcp();
@@ -253,7 +267,8 @@ TEST_F(HostileTest, TenThousandThatSayNothing) {
   setrlimit(RLIMIT_NOFILE, &files);
   // Both ends are in this process.
   const size_t count = std::min<size_t>(10'000, (files.rlim_cur - 200) / 2);
-  config_.connection_idle_seconds = 5;
+  // Longer than it takes to open them all.
+  config_.connection_idle_seconds = 15;
   StartOnTcp();
   const double before = CounterNow(kCut, {{"why", "handshake"}});
   const double open_before = GaugeNow("im_gateway_connections");
@@ -289,6 +304,33 @@ TEST_F(HostileTest, HoldsSoManyConnectionsOnly) {
     again.Request({.method = "GET", .body = ""});
     return again.ReadUntilClosed();
   });
+}
+
+// It says something all the time, and takes nothing of its answers, in TCP neither.
+TEST_F(HostileTest, APeerThatTakesNothing) {
+  config_.connection.keepalive = 500ms;
+  config_.connection.keepalive_patience = 500ms;
+  StartOnTcp();
+  const double before = CounterNow(kCut, {{"why", "not_reading"}});
+  Peer hostile(config_.listen);
+  const int small = 4096;
+  setsockopt(hostile.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  hostile.Flush();
+  // GET / in headers of HPACK's static table, and 1 byte more of the connection's window.
+  std::string requests;
+  for (uint32_t stream = 1; stream < 600'000; stream += 2) {
+    requests.append("\0\0\3\1\5\0", 6);
+    for (const int shift : {16, 8, 0}) requests.push_back(static_cast<char>(stream >> shift));
+    requests.append("\x82\x84\x86");
+  }
+  EXPECT_TRUE(hostile.SendBytes(requests));
+  const std::string window("\0\0\4\x8\0\0\0\0\0\0\0\0\1", 13);
+  Await([&] {
+    hostile.SendBytes(window);
+    return CounterNow(kCut, {{"why", "not_reading"}}) > before;
+  });
+  EXPECT_EQ(CounterNow(kCut, {{"why", "not_reading"}}), before + 1);
+  ExpectOthersServed();
 }
 
 TEST_F(HostileTest, ASilentPeerIsAskedForASignOfLife) {

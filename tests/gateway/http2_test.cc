@@ -6,7 +6,9 @@
 
 #include "absl/strings/escaping.h"
 #include "common/rpc/status.h"
+#include "gateway/http2/call.h"
 #include "gateway/http2/grpc_wire.h"
+#include "gateway/http2/loop.h"
 #include "im/chat/v1/messages.grpc.pb.h"
 #include "im/gateway/v1/gateway.grpc.pb.h"
 #include "tests/gateway/fixture.h"
@@ -20,6 +22,23 @@ using ::testing::HasSubstr;
 using ::testing::Optional;
 using ::testing::Pair;
 using namespace std::chrono_literals;
+
+// A service may answer when the door is gone: who answers holds the call, and the call its loop.
+TEST(LoopTest, OutlivesTheDoorForCallsThatAreHeld) {
+  const CallOptions options;
+  auto loop = std::make_shared<Loop>();
+  const std::weak_ptr<Loop> alive = loop;
+  auto call = std::make_shared<Call>(loop.get(), nullptr, 1, "unix", &options);
+  // Posted, and maybe never run: what is left does not keep both for ever.
+  for (int i = 0; i < 100; ++i) call->Read();
+  loop->Stop();
+  loop = nullptr;
+  ASSERT_FALSE(alive.expired());
+  call->End(grpc::Status::OK);
+  EXPECT_TRUE(call->Write(Frame("late")));
+  call = nullptr;
+  EXPECT_TRUE(alive.expired());
+}
 
 TEST(GrpcWireTest, Timeouts) {
   EXPECT_THAT(ParseTimeout("5S"), Optional(5s));
