@@ -89,8 +89,9 @@ void Http2Door::Accept(int fd, std::string address, http2::TlsContext* tls) {
     const bool full = loop->connections().size() >= options_.max_connections / loops_.size();
     if (full || (tls != nullptr && secured == nullptr)) {
       SSL_free(secured);
-      accepted->Close();
-      return RefusedCounter().Increment();
+      // Before the peer can notice.
+      RefusedCounter().Increment();
+      return accepted->Close();
     }
     auto socket = secured == nullptr ? std::make_unique<http2::Socket>(accepted->Release())
                                      : http2::MakeTlsSocket(accepted->Release(), secured);
