@@ -1,6 +1,7 @@
 // The people of a run, and what carries them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,17 @@ struct Person {
   std::string token;
   std::string refresh_token;
 };
+
+// Begins `count` unary calls, some at once, and waits for them all; `one(i, done)` begins the i-th.
+// After a failure, which it returns, no more are begun.
+absl::Status CallAll(size_t count, Progress* progress,
+                     const std::function<void(size_t, std::function<void(absl::Status)>)>& one);
+
+// Opens streams, not too many at once: `open(i)` begins the i-th; `ready` says how many have caught
+// up, `failure` whether one never will.
+absl::Status OpenStreams(size_t count, Progress* progress, const std::function<void(size_t)>& open,
+                         const std::function<size_t()>& ready,
+                         const std::function<absl::Status()>& failure);
 
 // Accounts that are logged in, one connection for their unary calls, and the loop for their
 // streams, each of which has a connection of its own. Thread-safe.
@@ -42,5 +54,9 @@ class Crowd {
   std::shared_ptr<client::Channel> channel_;
   std::unique_ptr<ClientLoop> loop_;
 };
+
+// Opens the direct conversation of the first two of the crowd, of the next two, and so on, as many
+// as `conversation_ids` has room for.
+absl::Status OpenDirects(Crowd* crowd, Progress* progress, std::vector<int64_t>* conversation_ids);
 
 }  // namespace im::bench

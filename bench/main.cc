@@ -1,6 +1,9 @@
 // The load generator.
+#include <grpc/support/log.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 
@@ -11,8 +14,10 @@
 #include "bench/online.h"
 #include "bench/overload.h"
 #include "bench/pairs.h"
+#include "bench/parts.h"
 #include "bench/rate.h"
 #include "bench/replay.h"
+#include "common/base/log.h"
 #include "common/base/secrets.h"
 #include "common/base/usage.h"
 
@@ -36,6 +41,10 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // As in the daemons (common/base/process.cc): the generator shares their cores.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // What libraries say on standard error is for developers, who have GRPC_VERBOSITY; what im-chat's
+  // writers say matters if it is a fault.
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
+  im::InitLog({.level = im::LogLevel::kWarning, .json = false, .service = "bench"});
   if (const std::string word = im::FindPassword(argc, argv); !word.empty()) {
     std::cerr << "im-bench: " << im::PasswordAdvice(word) << "\n";
     return 2;
@@ -95,13 +104,21 @@ int main(int argc, char** argv) {
   };
 
   im::bench::PairsOptions pairs;
-  CLI::App* command =
-      add("pairs", "Pairs of clients answer each other's messages as fast as they come",
-          "pairs --pairs 50 --seconds 10",
-          [&](const im::bench::Target& found) { return im::bench::MeasurePairs(found, pairs); });
-  add_number(command, "--pairs", &pairs.pairs, 1, 10'000, "How many pairs");
-  add_number(command, "--window", &pairs.window, 1, 1'000, "Messages in flight for each pair");
-  add_seconds(command, &pairs.seconds);
+  CLI::App* command = nullptr;
+  const auto add_pairs = [&](const char* name, const char* what,
+                             im::bench::Outcome (*measure)(const im::bench::Target&,
+                                                           const im::bench::PairsOptions&)) {
+    command = add(name, what, (std::string(name) + " --pairs 500 --window 4").c_str(),
+                  [&, measure](const im::bench::Target& found) { return measure(found, pairs); });
+    add_number(command, "--pairs", &pairs.pairs, 1, 10'000, "How many pairs");
+    add_number(command, "--window", &pairs.window, 1, 1'000, "Messages in flight for each pair");
+    add_seconds(command, &pairs.seconds);
+  };
+  add_pairs("pairs", "Pairs of clients answer each other's messages as fast as they come",
+            im::bench::MeasurePairs);
+  add_pairs("append", "The messages of such pairs are only stored, by im-chat's writers alone",
+            im::bench::MeasureAppend);
+  add_pairs("echo", "Such pairs send frames that only the gateway answers", im::bench::MeasureEcho);
 
   im::bench::FanoutOptions fanout;
   command = add("fanout", "One sender and a large group, every member online",

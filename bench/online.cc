@@ -10,57 +10,26 @@
 #include "bench/crowd.h"
 #include "bench/lean_client.h"
 #include "common/base/error.h"
-#include "common/base/mutex.h"
 #include "common/base/random.h"
-#include "im/chat/v1/conversations.grpc.pb.h"
 #include "im/chat/v1/messages.grpc.pb.h"
 
 namespace im::bench {
 
-using chat::v1::ConversationService;
 using chat::v1::MessageService;
 using gateway::v1::ServerFrame;
 using std::chrono::steady_clock;
 
 namespace {
 
-constexpr int kOpening = 200;
-constexpr size_t kCallsAtOnce = 32;
-constexpr std::chrono::seconds kConnectLimit(120);
 constexpr std::chrono::seconds kReturnLimit(60);
 constexpr std::chrono::milliseconds kLook(2);
-
-// Unary calls, many at once; `one(i, done)` begins the one with that number.
-absl::Status CallAll(size_t count, Progress* progress,
-                     const std::function<void(size_t, std::function<void(absl::Status)>)>& one) {
-  Mutex mu;
-  CondVar changed;
-  size_t under_way = 0;
-  absl::Status failure;
-  for (size_t i = 0; i < count; ++i) {
-    {
-      MutexLock lock(&mu);
-      while (under_way >= kCallsAtOnce) changed.Wait(&mu);
-      if (!failure.ok()) break;
-      ++under_way;
-    }
-    one(i, [&](const absl::Status& status) {
-      MutexLock lock(&mu);
-      if (!status.ok()) failure = status;
-      --under_way;
-      changed.NotifyAll();
-    });
-    progress->Done(static_cast<int64_t>(i) + 1);
-  }
-  MutexLock lock(&mu);
-  while (under_way > 0) changed.Wait(&mu);
-  return failure;
-}
 
 // A device, with what it knows; the loop's own but for the atomics.
 class Client : public LeanClient::Listener {
  public:
-  Client(ClientLoop* loop, const Person& person) : loop_(loop), person_(person) {}
+  // `caught_up` counts those who have.
+  Client(ClientLoop* loop, const Person& person, std::atomic<size_t>* caught_up)
+      : loop_(loop), person_(person), all_caught_up_(caught_up) {}
 
   void Connect() {
     gateway::v1::Hello hello = LeanClient::Nothing();
@@ -79,6 +48,7 @@ class Client : public LeanClient::Listener {
     stream_ = std::make_unique<LeanClient>(loop_, person_.token, this, std::move(hello));
   }
   void Disconnect() { stream_.reset(); }
+  // The loop's.
   void Expect(int64_t conversation_id, int64_t seq) {
     conversation_id_ = conversation_id;
     seq_ = seq;
@@ -100,6 +70,7 @@ class Client : public LeanClient::Listener {
       own_log_position_ = frame.caught_up().own_log_position();
       caught_up_at_ = steady_clock::now();
       caught_up_ = true;
+      ++*all_caught_up_;
     }
     if (frame.has_resync()) ++errors_;
     if (frame.has_session_end()) ++errors_;
@@ -121,6 +92,7 @@ class Client : public LeanClient::Listener {
  private:
   ClientLoop* const loop_;
   const Person& person_;
+  std::atomic<size_t>* const all_caught_up_;
   int64_t epoch_ = 0;
   int64_t own_log_position_ = 0;
   int64_t conversation_id_ = 0;
@@ -134,60 +106,62 @@ class Client : public LeanClient::Listener {
   std::unique_ptr<LeanClient> stream_;
 };
 
-class Run {
+// Clients who are to be connected, and are.
+class Online {
  public:
-  Run(const Target& target, int clients) : target_(target), count_(clients) {}
-  ~Run() { clients_.clear(); }
+  Online(const Target& target, int clients) : target(target), count_(clients) {}
 
   absl::Status Gather(const std::string& name) {
-    IM_ASSIGN_OR_RETURN(crowd_, Crowd::Gather(target_, name, count_, &progress_));
-    for (size_t i = 0; i < crowd_->size(); ++i) {
-      clients_.push_back(std::make_unique<Client>(crowd_->loop(), (*crowd_)[i]));
+    IM_ASSIGN_OR_RETURN(crowd, Crowd::Gather(target, name, count_, &progress));
+    for (size_t i = 0; i < crowd->size(); ++i) {
+      clients.push_back(std::make_unique<Client>(crowd->loop(), (*crowd)[i], &caught_up_));
     }
     return absl::OkStatus();
   }
 
-  absl::Status Connect(size_t first) {
-    progress_.Begin("connecting", static_cast<int64_t>(clients_.size()));
-    const auto deadline = steady_clock::now() + kConnectLimit;
-    for (size_t i = first; i < clients_.size(); ++i) {
-      clients_[i]->Connect();
-      progress_.Done(static_cast<int64_t>(i));
-      if (i >= first + kOpening) IM_RETURN_IF_ERROR(Await(*clients_[i - kOpening], deadline));
-    }
-    for (size_t i = first; i < clients_.size(); ++i) {
-      IM_RETURN_IF_ERROR(Await(*clients_[i], deadline));
-    }
-    return absl::OkStatus();
+  absl::Status Connect() {
+    return OpenStreams(
+        clients.size(), &progress, [this](size_t i) { clients[i]->Connect(); },
+        [this] { return caught_up_.load(); }, [this] { return Failure(); });
   }
 
-  static absl::Status Await(const Client& client, steady_clock::time_point deadline) {
-    while (!client.caught_up()) {
-      if (client.errors() > 0) return absl::UnavailableError("a stream ended");
-      if (steady_clock::now() > deadline) return absl::DeadlineExceededError("not caught up");
-      std::this_thread::sleep_for(kLook);
+  // Of the first that has failed.
+  absl::Status Failure() {
+    absl::Status failure;
+    if (std::any_of(clients.begin(), clients.end(),
+                    [](const auto& client) { return client->errors() > 0; })) {
+      crowd->loop()->Do([&] {
+        for (const auto& client : clients) {
+          if (failure.ok()) failure = client->failure();
+        }
+      });
+      if (failure.ok()) return absl::AbortedError("the server ended streams");
     }
-    return absl::OkStatus();
+    return failure;
   }
 
-  const Target& target_;
+  const Target& target;
+  Progress progress;
+  std::unique_ptr<Crowd> crowd;
+  std::vector<std::unique_ptr<Client>> clients;
+
+ private:
   const int count_;
-  Progress progress_;
-  std::unique_ptr<Crowd> crowd_;
-  std::vector<std::unique_ptr<Client>> clients_;
+  std::atomic<size_t> caught_up_{0};
 };
 
-absl::Status Idle(Run* run, const IdleOptions& options, Outcome* outcome) {
-  IM_RETURN_IF_ERROR(run->Gather("idle"));
-  const ProcessUses before = LookAtProcesses(run->target_);
+absl::Status Idle(Online* online, const IdleOptions& options, Outcome* outcome) {
+  IM_RETURN_IF_ERROR(online->Gather("idle"));
+  const ProcessUses before = LookAtProcesses(online->target);
   const auto from = steady_clock::now();
-  IM_RETURN_IF_ERROR(run->Connect(0));
+  IM_RETURN_IF_ERROR(online->Connect());
   outcome->per_second =
       options.clients / std::chrono::duration<double>(steady_clock::now() - from).count();
   Measure(
-      run->target_, options.seconds, &run->progress_, [](bool) {}, [] { return true; }, outcome);
-  for (const auto& client : run->clients_) outcome->lost += client->errors();
-  const ProcessUses after = LookAtProcesses(run->target_);
+      online->target, options.seconds, &online->progress, [](bool) {}, [] { return true; },
+      outcome);
+  for (const auto& client : online->clients) outcome->lost += client->errors();
+  const ProcessUses after = LookAtProcesses(online->target);
   const auto of = [](const ProcessUses& uses) {
     const auto found = uses.find("gateway");
     return found == uses.end() ? 0 : found->second.rss_bytes;
@@ -199,118 +173,133 @@ absl::Status Idle(Run* run, const IdleOptions& options, Outcome* outcome) {
   return absl::OkStatus();
 }
 
-absl::Status Storm(Run* run, const StormOptions& options, Outcome* outcome) {
-  IM_RETURN_IF_ERROR(run->Gather("storm"));
-  auto& clients = run->clients_;
-  client::Channel& channel = run->crowd_->channel();
-  // The conversation of each two, with a first message.
-  std::vector<int64_t> conversations(clients.size() / 2);
-  const auto send = [&](size_t pair, size_t sender, std::function<void(absl::Status)> done) {
-    chat::v1::SendMessageRequest request;
-    request.set_conversation_id(conversations[pair]);
-    request.set_request_id(RandomBytes(16));
-    request.mutable_content()->mutable_text()->set_body("message of a storm");
-    channel.Call<MessageService>(
-        &MessageService::Stub::async::SendMessage, request, clients[sender]->person().token,
-        [done](const absl::StatusOr<chat::v1::SendMessageResponse>& sent) { done(sent.status()); });
-  };
-  run->progress_.Begin("conversations", static_cast<int64_t>(conversations.size()));
-  IM_RETURN_IF_ERROR(CallAll(
-      conversations.size(), &run->progress_, [&](size_t i, std::function<void(absl::Status)> done) {
-        chat::v1::OpenDirectRequest request;
-        request.set_user_id(clients[2 * i + 1]->person().account.user_id);
-        channel.Call<ConversationService>(
-            &ConversationService::Stub::async::OpenDirect, request, clients[2 * i]->person().token,
-            [&, i, done](const absl::StatusOr<chat::v1::OpenDirectResponse>& opened) {
-              if (!opened.ok()) return done(opened.status());
-              conversations[i] = opened->conversation().conversation_id();
-              send(i, 2 * i, done);
-            });
-      }));
-  IM_RETURN_IF_ERROR(run->Connect(0));
-  for (size_t i = 0; i < clients.size(); ++i) clients[i]->Expect(conversations[i / 2], 1);
+class Storm {
+ public:
+  Storm(Online* online, const StormOptions& options, Outcome* outcome)
+      : online_(online), options_(options), outcome_(outcome) {}
 
-  const ProcessUses before = LookAtProcesses(run->target_);
-  const auto cut = steady_clock::now();
-  run->crowd_->loop()->Do([&] {
-    for (const auto& client : clients) client->Disconnect();
-  });
-  // Each comes back when its time has come; a message for each two is stored meanwhile.
-  std::vector<std::pair<steady_clock::time_point, Client*>> returns;
-  for (const auto& client : clients) {
-    const double wait = options.jitter_seconds * RandomBelow(1u << 20) / double(1u << 20);
-    returns.emplace_back(cut + std::chrono::microseconds(static_cast<int64_t>(wait * 1e6)),
-                         client.get());
+  absl::Status Run() {
+    IM_RETURN_IF_ERROR(online_->Gather("storm"));
+    conversations_.resize(online_->clients.size() / 2);
+    IM_RETURN_IF_ERROR(OpenDirects(online_->crowd.get(), &online_->progress, &conversations_));
+    IM_RETURN_IF_ERROR(SendToAll(0));
+    IM_RETURN_IF_ERROR(online_->Connect());
+    online_->crowd->loop()->Do([this] {
+      for (size_t i = 0; i < online_->clients.size(); ++i) {
+        online_->clients[i]->Expect(conversations_[i / 2], 1);
+      }
+    });
+    const ProcessUses before = LookAtProcesses(online_->target);
+    cut_ = steady_clock::now();
+    online_->crowd->loop()->Do([this] {
+      for (const auto& client : online_->clients) client->Disconnect();
+    });
+    online_->progress.Begin("coming back", static_cast<int64_t>(online_->clients.size()));
+    // A message for each two is stored while they come.
+    std::thread reconnect([this] { ComeBack(); });
+    const absl::Status sent = SendToAll(1);
+    reconnect.join();
+    IM_RETURN_IF_ERROR(sent);
+    AwaitAll();
+    outcome_->seconds = std::chrono::duration<double>(steady_clock::now() - cut_).count();
+    outcome_->processes = Between(before, LookAtProcesses(online_->target), outcome_->seconds);
+    return Judge();
   }
-  std::sort(returns.begin(), returns.end());
-  std::thread reconnect([&] {
+
+ private:
+  // Into every conversation, by one of its two.
+  absl::Status SendToAll(size_t sender) {
+    return CallAll(conversations_.size(), &online_->progress,
+                   [&](size_t i, std::function<void(absl::Status)> done) {
+                     chat::v1::SendMessageRequest request;
+                     request.set_conversation_id(conversations_[i]);
+                     request.set_request_id(RandomBytes(16));
+                     request.mutable_content()->mutable_text()->set_body("message of a storm");
+                     online_->crowd->channel().Call<MessageService>(
+                         &MessageService::Stub::async::SendMessage, request,
+                         online_->clients[2 * i + sender]->person().token,
+                         [done](const absl::StatusOr<chat::v1::SendMessageResponse>& sent) {
+                           done(sent.status());
+                         });
+                   });
+  }
+
+  // Each when its time has come.
+  void ComeBack() {
+    std::vector<std::pair<steady_clock::time_point, Client*>> returns;
+    for (const auto& client : online_->clients) {
+      const double wait = options_.jitter_seconds * RandomBelow(1u << 20) / double(1u << 20);
+      returns.emplace_back(cut_ + std::chrono::microseconds(static_cast<int64_t>(wait * 1e6)),
+                           client.get());
+    }
+    std::sort(returns.begin(), returns.end());
     for (const auto& [when, client] : returns) {
       std::this_thread::sleep_until(when);
       client->Connect();
     }
-  });
-  run->progress_.Begin("coming back", static_cast<int64_t>(clients.size()));
-  Progress quiet;
-  const absl::Status sent =
-      CallAll(conversations.size(), &quiet, [&](size_t i, std::function<void(absl::Status)> done) {
-        send(i, 2 * i + 1, std::move(done));
-      });
-  reconnect.join();
-  IM_RETURN_IF_ERROR(sent);
-  const auto deadline = cut + kReturnLimit;
-  for (const auto& client : clients) {
-    while ((!client->caught_up() || client->received() + client->missed() == 0) &&
-           steady_clock::now() < deadline && client->errors() == 0) {
-      std::this_thread::sleep_for(kLook);
+  }
+
+  void AwaitAll() {
+    const auto deadline = cut_ + kReturnLimit;
+    for (const auto& client : online_->clients) {
+      while ((!client->caught_up() || client->received() + client->missed() == 0) &&
+             steady_clock::now() < deadline && client->errors() == 0) {
+        std::this_thread::sleep_for(kLook);
+      }
     }
   }
-  outcome->seconds = std::chrono::duration<double>(steady_clock::now() - cut).count();
-  outcome->processes = Between(before, LookAtProcesses(run->target_), outcome->seconds);
-  int errors = 0;
-  int behind = 0;
-  absl::Status failure;
-  run->crowd_->loop()->Do([&] {
-    for (const auto& client : clients) {
-      errors += client->errors();
-      outcome->lost += client->received() == 1 ? 0 : 1;
-      if (failure.ok()) failure = client->failure();
-      if (!client->caught_up()) {
-        ++behind;
-        continue;
+
+  absl::Status Judge() {
+    int errors = 0;
+    int behind = 0;
+    online_->crowd->loop()->Do([&] {
+      for (const auto& client : online_->clients) {
+        errors += client->errors();
+        outcome_->lost += client->received() == 1 ? 0 : 1;
+        if (!client->caught_up()) {
+          ++behind;
+          continue;
+        }
+        outcome_->latency.Record(
+            std::chrono::duration_cast<std::chrono::microseconds>(client->caught_up_at() - cut_)
+                .count());
       }
-      outcome->latency.Record(
-          std::chrono::duration_cast<std::chrono::microseconds>(client->caught_up_at() - cut)
-              .count());
-    }
-  });
-  outcome->per_second = options.clients / outcome->seconds;
-  outcome->more.Add("clients", options.clients)
-      .Add("jitter_seconds", options.jitter_seconds)
-      .Add("all_caught_up_ms", static_cast<double>(outcome->latency.max()) / 1000)
-      .Add("errors", errors);
-  outcome->more_text =
-      absl::StrFormat("%d clients, all caught up %.1f s after the cut; %d errors\n",
-                      options.clients, static_cast<double>(outcome->latency.max()) / 1e6, errors);
-  if (behind > 0) {
+    });
+    const double last = static_cast<double>(outcome_->latency.max());
+    outcome_->per_second = options_.clients / outcome_->seconds;
+    outcome_->more.Add("clients", options_.clients)
+        .Add("jitter_seconds", options_.jitter_seconds)
+        .Add("all_caught_up_ms", last / 1000)
+        .Add("errors", errors);
+    outcome_->more_text =
+        absl::StrFormat("%d clients, all caught up %.1f s after the cut; %d errors\n",
+                        options_.clients, last / 1e6, errors);
+    IM_RETURN_IF_ERROR(online_->Failure());
+    if (behind == 0) return absl::OkStatus();
     return absl::DeadlineExceededError(absl::StrFormat("%d clients did not catch up", behind));
   }
-  if (errors > 0 && failure.ok()) return absl::AbortedError("the server ended streams");
-  return failure;
-}
+
+  Online* const online_;
+  const StormOptions& options_;
+  Outcome* const outcome_;
+  // Of each two, in their order.
+  std::vector<int64_t> conversations_;
+  steady_clock::time_point cut_;
+};
 
 }  // namespace
 
 Outcome MeasureIdle(const Target& target, const IdleOptions& options) {
   Outcome outcome{.scenario = "idle", .counted = "connections opened"};
-  Run run(target, options.clients);
-  outcome.failure = Idle(&run, options, &outcome);
+  Online online(target, options.clients);
+  outcome.failure = Idle(&online, options, &outcome);
   return outcome;
 }
 
 Outcome MeasureStorm(const Target& target, const StormOptions& options) {
   Outcome outcome{.scenario = "storm", .counted = "clients back"};
-  Run run(target, options.clients / 2 * 2);
-  outcome.failure = Storm(&run, options, &outcome);
+  Online online(target, options.clients / 2 * 2);
+  outcome.failure = Storm(&online, options, &outcome).Run();
   return outcome;
 }
 

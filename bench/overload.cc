@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "bench/crowd.h"
 #include "bench/json.h"
+#include "bench/messages.h"
 #include "bench/overload_client.h"
 #include "bench/progress.h"
 #include "common/base/error.h"
@@ -31,7 +32,6 @@ constexpr std::chrono::seconds kAnswerLimit(30);
 constexpr std::chrono::milliseconds kLook(2);
 // Unary calls of each kind a second.
 constexpr int kProbes = 10;
-constexpr int kPage = 200;
 
 std::chrono::microseconds Micros(double seconds) {
   return std::chrono::microseconds(static_cast<int64_t>(seconds * 1e6));
@@ -223,23 +223,16 @@ class Run {
     for (size_t i = 0; i < clients_.size(); ++i) {
       std::map<int64_t, std::string> stored;
       std::multiset<std::string> ids;
-      chat::v1::ListEntriesRequest request;
-      request.set_conversation_id(clients_[i]->conversation_id());
-      request.set_after_seq(0);
-      request.set_page_size(kPage);
-      do {
-        const auto page = crowd_->channel().Call(&chat::v1::MessageService::Stub::ListEntries,
-                                                 request, (*crowd_)[i].token);
-        if (!page.ok()) {
-          result_.failure = page.status();
-          return;
-        }
-        for (const auto& entry : page->entries()) {
-          stored[entry.seq()] = entry.request_id();
-          ids.insert(entry.request_id());
-        }
-        request.set_page_token(page->next_page_token());
-      } while (!request.page_token().empty());
+      const absl::Status read =
+          ReadBack(&crowd_->channel(), (*crowd_)[i].token, clients_[i]->conversation_id(),
+                   [&](const chat::v1::Entry& entry) {
+                     stored[entry.seq()] = entry.request_id();
+                     ids.insert(entry.request_id());
+                   });
+      if (!read.ok()) {
+        result_.failure = read;
+        return;
+      }
       for (const auto& [id, seq] : clients_[i]->Acknowledged()) {
         const auto found = stored.find(seq);
         if (found == stored.end() || found->second != id) ++result_.lost;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "bench/messages.h"
 #include "common/base/random.h"
 
 namespace im::bench {
@@ -10,12 +11,6 @@ namespace im::bench {
 using gateway::v1::ConnectRequest;
 using gateway::v1::ServerFrame;
 using std::chrono::steady_clock;
-
-namespace {
-
-constexpr size_t kBodyBytes = 100;
-
-}  // namespace
 
 OverloadClient::OverloadClient(uint32_t number, ClientLoop* loop, const std::string& token,
                                int64_t conversation_id)

@@ -1,12 +1,10 @@
 #include "bench/pair.h"
 
 #include <algorithm>
-#include <map>
 
 #include "absl/strings/str_cat.h"
-#include "bench/request_id.h"
+#include "bench/messages.h"
 #include "im/chat/v1/conversations.grpc.pb.h"
-#include "im/chat/v1/messages.grpc.pb.h"
 
 namespace im::bench {
 
@@ -14,14 +12,6 @@ using gateway::v1::Answer;
 using gateway::v1::ConnectRequest;
 using gateway::v1::ServerFrame;
 using std::chrono::steady_clock;
-
-namespace {
-
-// As long as what people write, and what the peers were measured with.
-constexpr size_t kBodyBytes = 100;
-constexpr int kPage = 200;
-
-}  // namespace
 
 Pair::Pair(uint32_t number, int window, const Crowd* crowd)
     : number_(number),
@@ -66,19 +56,10 @@ bool Pair::ParseRequestId(const std::string& id, uint32_t* ball, uint32_t* numbe
   return true;
 }
 
-std::string Pair::Body(uint32_t ball, uint32_t number) {
-  std::string body = absl::StrCat("ball ", ball, ", message ", number, " ");
-  body.resize(std::max(body.size(), kBodyBytes), '.');
-  return body;
-}
-
 void Pair::Throw(uint32_t ball, uint32_t number) {
   ConnectRequest frame;
   frame.set_call_id(uint64_t{ball} << 32 | (uint64_t{number} + 1));
-  auto* message = frame.mutable_send_message();
-  message->set_conversation_id(conversation_id_);
-  message->set_request_id(RequestNumber{number_, ball, number}.ToId());
-  message->mutable_content()->mutable_text()->set_body(Body(ball, number));
+  FillMessage({number_, ball, number}, conversation_id_, frame.mutable_send_message());
   Side& sender = SenderOf(ball, number) == 0 ? one_ : other_;
   sender.client_->Send(frame);
 }
@@ -129,13 +110,12 @@ void Pair::Received(Side* side, const chat::v1::Entry& entry) {
       ++(ball.received[number] == entry.seq() ? result_.repeats : result_.duplicated);
       return;
     }
-    if (entry.message().text().body() != Body(index, number) || !ball.in_the_air ||
-        number != ball.number) {
+    if (entry.message().text().body() != MessageBody({number_, index, number}) ||
+        !ball.in_the_air || number != ball.number) {
       ++result_.corrupted;
       return;
     }
-    if (entry.seq() < side->newest_received_) ++result_.reordered;
-    side->newest_received_ = std::max(side->newest_received_, entry.seq());
+    if (!side->newest_received_.Rises(entry.seq())) ++result_.reordered;
     ball.received.push_back(entry.seq());
     ++result_.messages;
     if (measuring_) {
@@ -205,59 +185,34 @@ Pair::Result Pair::Judge() {
   }
   one_.client_.reset();
   other_.client_.reset();
-  std::vector<KnownEntry> history;
-  chat::v1::ListEntriesRequest request;
-  request.set_conversation_id(conversation_id_);
-  request.set_page_size(kPage);
-  request.set_after_seq(0);
-  absl::Status status;
-  for (;;) {
-    const auto page = crowd_->channel().Call(&chat::v1::MessageService::Stub::ListEntries, request,
-                                             one_.person_.token);
-    status = page.status();
-    if (!page.ok()) break;
-    for (const auto& entry : page->entries()) history.push_back(Known(entry));
-    if (page->next_page_token().empty()) break;
-    request.set_page_token(page->next_page_token());
-  }
+  const auto stored =
+      ReadMessages(&crowd_->channel(), one_.person_.token, conversation_id_, number_);
   MutexLock lock(&mu_);
-  if (status.ok()) {
-    JudgeHistory(history);
+  if (stored.ok()) {
+    Compare(*stored);
   } else {
-    Fail(status);
+    Fail(stored.status());
   }
   return result_;
 }
 
-void Pair::JudgeHistory(const std::vector<KnownEntry>& history) {
-  std::map<std::pair<uint32_t, uint32_t>, int64_t> places;
-  int64_t seq = 0;
-  for (const KnownEntry& entry : history) {
-    // Dense from the first: nobody else writes here.
-    if (entry.seq != ++seq) ++result_.lost;
-    seq = entry.seq;
-    uint32_t ball = 0, number = 0;
-    if (!ParseRequestId(entry.request_id, &ball, &number) || entry.content != Body(ball, number)) {
-      ++result_.corrupted;
-    } else if (!places.emplace(std::pair(ball, number), entry.seq).second) {
-      ++result_.duplicated;
-    }
-  }
+void Pair::Compare(const StoredMessages& stored) {
+  result_.lost += stored.lost;
+  result_.duplicated += stored.duplicated;
+  result_.corrupted += stored.corrupted;
   for (uint32_t i = 0; i < balls_.size(); ++i) {
     const Ball& ball = balls_[i];
     // Sent and never received.
     if (ball.in_the_air) ++result_.lost;
     for (uint32_t number = 0; number < ball.received.size(); ++number) {
-      const auto place = places.find(std::pair(i, number));
-      if (place == places.end()) {
-        ++result_.lost;
-      } else if (place->second != ball.received[number]) {
-        ++result_.duplicated;
-      }
-      const int64_t stored = number < ball.stored.size() ? ball.stored[number] : 0;
-      // Received, but its sender was never told; or told another place.
-      if (stored == 0) ++result_.lost;
-      if (stored != 0 && stored != ball.received[number]) ++result_.duplicated;
+      const int64_t received = ball.received[number];
+      const int64_t told = number < ball.stored.size() ? ball.stored[number] : 0;
+      const int64_t seq = stored.SeqOf(i, number);
+      // Received and not there; or its sender was never told. Or both know another place.
+      if (seq == 0) ++result_.lost;
+      if (seq != 0 && seq != received) ++result_.duplicated;
+      if (told == 0) ++result_.lost;
+      if (told != 0 && told != received) ++result_.duplicated;
     }
   }
 }

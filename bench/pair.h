@@ -10,7 +10,7 @@
 #include "bench/crowd.h"
 #include "bench/histogram.h"
 #include "bench/lean_client.h"
-#include "bench/member.h"
+#include "bench/messages.h"
 #include "common/base/mutex.h"
 
 namespace im::bench {
@@ -74,13 +74,12 @@ class Pair {
     const Person& person_;
     // All below guarded by the pair's mutex, but the client's own calls.
     bool caught_up_ = false;
-    int64_t newest_received_ = 0;
+    NewestSeq newest_received_;
     std::unique_ptr<LeanClient> client_;
   };
 
   // Who sends this message of a ball.
   int SenderOf(uint32_t ball, uint32_t number) const { return (ball + number) % 2; }
-  static std::string Body(uint32_t ball, uint32_t number);
   // The ball and the number of a request of ours.
   bool ParseRequestId(const std::string& id, uint32_t* ball, uint32_t* number) const;
 
@@ -88,7 +87,7 @@ class Pair {
   void Received(Side* side, const chat::v1::Entry& entry);
   void Stored(const gateway::v1::Answer& answer);
   void Fail(const absl::Status& status) IM_REQUIRES(mu_);
-  void JudgeHistory(const std::vector<KnownEntry>& history) IM_REQUIRES(mu_);
+  void Compare(const StoredMessages& stored) IM_REQUIRES(mu_);
 
   const uint32_t number_;
   const Crowd* const crowd_;

@@ -47,11 +47,18 @@ std::string ConfiguredValue(std::string_view text, std::string_view section, std
   return {};
 }
 
+std::string SettingOf(const Target& target, const std::string& service, std::string_view section,
+                      std::string_view key) {
+  if (target.home.empty()) return {};
+  return ConfiguredValue(ReadFile(absl::StrCat(target.home, "/etc/", service, ".conf")), section,
+                         key);
+}
+
 absl::StatusOr<Target> FindTarget(const TargetOptions& options) {
   const char* home_variable = std::getenv("IM_HOME");
   const std::string home = home_variable == nullptr ? ".im" : home_variable;
-  const std::string here =
-      ConfiguredValue(ReadFile(home + "/etc/gateway.conf"), "server", "listen");
+  const std::string here = ConfiguredValue(ReadFile(home + "/etc/gateway.conf"), "server",
+                                           options.ca_file.empty() ? "listen" : "tls_listen");
   Target target;
   target.address = options.connect.empty() ? here : options.connect;
   if (target.address.empty()) {

@@ -9,7 +9,8 @@
 namespace im::bench {
 
 struct TargetOptions {
-  // HOST:PORT or "unix:/path"; empty: the gateway of the set-up in IM_HOME.
+  // HOST:PORT or "unix:/path"; empty: the gateway of the set-up in IM_HOME, with ca_file its port
+  // for TLS.
   std::string connect;
   // PostgreSQL URL, to seed accounts; empty: of the set-up in IM_HOME, if that is what is measured.
   std::string database;
@@ -28,6 +29,11 @@ struct Target {
 };
 
 absl::StatusOr<Target> FindTarget(const TargetOptions& options);
+
+// What a service of the set-up is configured to; empty if that is not what is measured, or the
+// service's own default.
+std::string SettingOf(const Target& target, const std::string& service, std::string_view section,
+                      std::string_view key);
 
 // The value of a key in a configuration file of a daemon (see common/base/config.h); empty if it is
 // not there.

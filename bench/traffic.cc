@@ -6,11 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "bench/request_id.h"
 #include "common/base/error.h"
 #include "common/base/random.h"
 #include "im/chat/v1/conversations.grpc.pb.h"
-#include "im/chat/v1/messages.grpc.pb.h"
 
 namespace im::bench {
 
@@ -21,14 +19,8 @@ using std::chrono::steady_clock;
 
 namespace {
 
-// As long as what people write.
-constexpr size_t kBodyBytes = 100;
 constexpr size_t kAddedAtOnce = 1'000;
-constexpr int kPage = 200;
-// Streams that are being opened at once.
-constexpr size_t kOpening = 200;
 constexpr size_t kSeen = 64;
-constexpr std::chrono::seconds kConnectLimit(120);
 constexpr std::chrono::seconds kLandingLimit(10);
 constexpr std::chrono::milliseconds kLook(5);
 
@@ -64,39 +56,19 @@ absl::StatusOr<size_t> Traffic::AddGroup(const std::vector<size_t>& members) {
 }
 
 absl::Status Traffic::Connect() {
-  progress_->Begin("connecting", static_cast<int64_t>(crowd_->size()));
-  const auto deadline = steady_clock::now() + kConnectLimit;
-  for (size_t i = 0; i < crowd_->size(); ++i) {
-    devices_.push_back(std::make_unique<Device>(this, crowd_->loop(), (*crowd_)[i].token));
-    progress_->Done(static_cast<int64_t>(i));
-    if (i >= kOpening) IM_RETURN_IF_ERROR(AwaitReady(i - kOpening, deadline));
-  }
-  return AwaitReady(crowd_->size(), deadline);
-}
-
-absl::Status Traffic::AwaitReady(size_t count, Time deadline) {
-  while (ready_.load() < count) {
-    if (failed()) return failure();
-    if (steady_clock::now() > deadline) return absl::DeadlineExceededError("not connected");
-    std::this_thread::sleep_for(kLook);
-  }
-  return absl::OkStatus();
-}
-
-std::string Traffic::Body(uint32_t number) {
-  std::string body = absl::StrCat("message ", number, " ");
-  body.resize(std::max(body.size(), kBodyBytes), '.');
-  return body;
+  return OpenStreams(
+      crowd_->size(), progress_,
+      [this](size_t i) {
+        devices_.push_back(std::make_unique<Device>(this, crowd_->loop(), (*crowd_)[i].token));
+      },
+      [this] { return ready_.load(); }, [this] { return failed() ? failure() : absl::OkStatus(); });
 }
 
 void Traffic::Send(size_t group, size_t sender, Time due) {
   const uint32_t number = next_++;
   ConnectRequest frame;
   frame.set_call_id(number + 1);
-  auto* message = frame.mutable_send_message();
-  message->set_conversation_id(groups_[group].id);
-  message->set_request_id(RequestNumber{.c = number}.ToId());
-  message->mutable_content()->mutable_text()->set_body(Body(number));
+  FillMessage({.c = number}, groups_[group].id, frame.mutable_send_message());
   flights_[number] = {group, due, 0, groups_[group].members.size() - 1};
   devices_[sender]->Send(frame);
 }
@@ -124,7 +96,8 @@ bool Traffic::OnBytes(Device* device, std::string_view message) {
   if (!entry.has_message()) return true;  // of a group's making
   const auto group = group_of_.find(entry.conversation_id());
   const auto number = RequestNumber::FromId(entry.request_id());
-  if (!number || group == group_of_.end() || entry.message().text().body() != Body(number->c)) {
+  if (!number || group == group_of_.end() ||
+      entry.message().text().body() != MessageBody(*number)) {
     ++corrupted_;
     return true;
   }
@@ -143,9 +116,7 @@ void Traffic::Delivered(Device* device, size_t group, uint32_t number, int64_t s
   Flight& flight = found->second;
   if (flight.seq == 0) flight.seq = seq;
   if (flight.seq != seq) ++duplicated_;
-  int64_t& last = device->last_seq[group];
-  if (seq <= last) ++reordered_;
-  last = seq;
+  if (!device->newest[group].Rises(seq)) ++reordered_;
   if (measuring_) ++deliveries_;
   if (--flight.missing > 0) return;
   if (measuring_) {
@@ -200,21 +171,14 @@ absl::Status Traffic::Judge(Outcome* outcome) {
   for (size_t i = 0; i < groups_.size(); ++i) {
     const Group& group = groups_[i];
     std::unordered_map<uint32_t, int64_t> stored;
-    chat::v1::ListEntriesRequest request;
-    request.set_conversation_id(group.id);
-    request.set_page_size(kPage);
-    request.set_after_seq(0);
-    do {
-      const auto page = crowd_->channel().Call(&chat::v1::MessageService::Stub::ListEntries,
-                                               request, (*crowd_)[group.members[0]].token);
-      if (!page.ok()) return page.status();
-      for (const auto& entry : page->entries()) {
-        const auto number = RequestNumber::FromId(entry.request_id());
-        if (!number) continue;
-        if (!stored.emplace(number->c, entry.seq()).second) ++outcome->duplicated;
-      }
-      request.set_page_token(page->next_page_token());
-    } while (!request.page_token().empty());
+    IM_RETURN_IF_ERROR(ReadBack(&crowd_->channel(), (*crowd_)[group.members[0]].token, group.id,
+                                [&](const chat::v1::Entry& entry) {
+                                  const auto number = RequestNumber::FromId(entry.request_id());
+                                  if (!number) return;
+                                  if (!stored.emplace(number->c, entry.seq()).second) {
+                                    ++outcome->duplicated;
+                                  }
+                                }));
     for (const auto& [number, seq] : group.seqs) {
       const auto found = stored.find(number);
       if (found == stored.end()) {

@@ -13,6 +13,7 @@
 
 #include "bench/crowd.h"
 #include "bench/lean_client.h"
+#include "bench/messages.h"
 #include "bench/outcome.h"
 
 namespace im::bench {
@@ -76,7 +77,7 @@ class Traffic {
     void Send(const gateway::v1::ConnectRequest& frame) { stream_.Send(frame); }
 
     // By group.
-    std::unordered_map<size_t, int64_t> last_seq;
+    std::unordered_map<size_t, NewestSeq> newest;
 
    private:
     Traffic* const traffic_;
@@ -89,8 +90,6 @@ class Traffic {
     int64_t seq;
   };
 
-  static std::string Body(uint32_t number);
-  absl::Status AwaitReady(size_t count, Time deadline);
   bool OnBytes(Device* device, std::string_view message);
   void OnFrame(const gateway::v1::ServerFrame& frame);
   void Delivered(Device* device, size_t group, uint32_t number, int64_t seq);

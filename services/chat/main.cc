@@ -39,7 +39,7 @@ struct Options {
   MetricsOptions metrics;
   std::string database_url;
   int database_connections = 8;
-  int writers = 2;
+  int writers = kDefaultWriters;
   std::string auth;
   rpc::ChannelTls upstream_tls;
 };

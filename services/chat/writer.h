@@ -28,6 +28,8 @@
 
 namespace im::chat {
 
+inline constexpr int kDefaultWriters = 2;
+
 struct WriterOptions {
   std::string database_url;
   // Per writer; what is more is refused as OVERLOADED.

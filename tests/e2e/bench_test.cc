@@ -12,6 +12,7 @@
 #include "bench/login.h"
 #include "bench/online.h"
 #include "bench/pairs.h"
+#include "bench/parts.h"
 #include "bench/rate.h"
 #include "client/channel.h"
 #include "im/auth/v1/accounts.grpc.pb.h"
@@ -39,6 +40,13 @@ class BenchSeedTest : public ::testing::Test {
     const auto accounts = bench::MakeAccounts({stack_.address(), ""}, {{name, "Display"}});
     EXPECT_TRUE(accounts.ok()) << accounts.status().ToString();
     return accounts->front();
+  }
+
+  // By every rule of the data that there is.
+  void ExpectSound() {
+    const testing::Outcome check = RunProgram(
+        {IM_BINARY_DIR "/bin/im-check", "--database.url=" + stack_.database().UrlOf("owner")});
+    EXPECT_EQ(check.status, 0) << check.out << check.err;
   }
 
   // The rows of a table that belong to an account, without what differs between any two: ids,
@@ -120,6 +128,27 @@ TEST_F(BenchSeedTest, PairsMeasureAndAreComplete) {
             std::to_string(outcome.messages));
 }
 
+TEST_F(BenchSeedTest, TheAppendAloneStoresWhatTheServiceAccepts) {
+  const bench::Outcome outcome =
+      bench::MeasureAppend(Target(), {.pairs = 3, .window = 4, .seconds = 1});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  EXPECT_GT(outcome.per_second, 0);
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.entries"),
+            std::to_string(outcome.messages));
+  // Both of each pair, in turn.
+  EXPECT_EQ(stack_.database().Value("SELECT count(DISTINCT sender_user_id) FROM chat.entries"),
+            "6");
+  ExpectSound();
+}
+
+TEST_F(BenchSeedTest, TheEchoGoesNoFurtherThanTheGateway) {
+  const bench::Outcome outcome =
+      bench::MeasureEcho(Target(), {.pairs = 3, .window = 4, .seconds = 1});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  EXPECT_GT(outcome.per_second, 0);
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.entries"), "0");
+}
+
 TEST_F(BenchSeedTest, FanoutMeasuresAndIsComplete) {
   const bench::Outcome outcome =
       bench::MeasureFanout(Target(), {.members = 20, .window = 4, .seconds = 1});
@@ -156,10 +185,7 @@ TEST_F(BenchSeedTest, SeededMessagesAreLikeSentOnes) {
       bench::MeasureHistory(Target(), {.messages = {200, 300}, .seconds = 0.2});
   EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
   EXPECT_GT(outcome.latency.count(), 0);
-  // By every rule of the data that there is.
-  const Outcome check = RunProgram(
-      {IM_BINARY_DIR "/bin/im-check", "--database.url=" + stack_.database().UrlOf("owner")});
-  EXPECT_EQ(check.status, 0) << check.out << check.err;
+  ExpectSound();
 }
 
 TEST_F(BenchSeedTest, IdleClientsStay) {
