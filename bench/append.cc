@@ -91,9 +91,8 @@ class Append {
   // As many as im-chat has.
   int Writers() const {
     int count = 0;
-    return absl::SimpleAtoi(SettingOf(target_, "chat", "writers", "count"), &count)
-               ? count
-               : chat::kDefaultWriters;
+    if (!absl::SimpleAtoi(SettingOf(target_, "chat", "writers", "count"), &count)) count = 0;
+    return chat::WriterCount(count);
   }
 
   absl::Status Failure() {

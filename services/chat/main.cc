@@ -39,7 +39,7 @@ struct Options {
   MetricsOptions metrics;
   std::string database_url;
   int database_connections = 8;
-  int writers = kDefaultWriters;
+  int writers = 0;
   std::string auth;
   rpc::ChannelTls upstream_tls;
 };
@@ -77,7 +77,7 @@ int Run(const Options& options) {
   Watermarks watermarks(&pool, &publisher, &own_log);
   RelationService relations(&contact_store);
   Contacts contacts(&contact_store, &directory, &own_log, &relations);
-  Writers writers(options.writers, {.database_url = options.database_url}, &publisher, &epoch);
+  Writers writers(WriterCount(options.writers), {.database_url = options.database_url}, &publisher, &epoch);
 
   Workers calls(options.database_connections * 2, kQueuedCalls);
   Workers resume_workers(2, kQueuedResumes);
@@ -146,8 +146,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(2, 200));
   config
       .Add("writers.count", &options.writers,
-           "Threads that store messages, each with a connection of its own.")
-      ->check(CLI::Range(1, 64));
+           "Threads that store messages, each with a connection of its own; 0: one for two cores.")
+      ->check(CLI::Range(0, 64));
   config.Add("upstreams.auth", &options.auth, "Addresses of im-auth, separated by commas.")
       ->required();
   im::rpc::AddUpstreamTlsOptions(&config, &options.upstream_tls);

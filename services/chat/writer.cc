@@ -300,6 +300,11 @@ void Writer::ShowTyping(const TypingItem& item) {
   item.done(absl::OkStatus());
 }
 
+int WriterCount(int configured) {
+  return configured > 0 ? configured
+                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency() / 2));
+}
+
 Writers::Writers(int count, const WriterOptions& options, Publisher* publisher, Epoch* epoch) {
   for (int i = 0; i < count; ++i) {
     writers_.push_back(std::make_unique<Writer>(options, publisher, epoch));

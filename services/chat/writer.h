@@ -28,7 +28,8 @@
 
 namespace im::chat {
 
-inline constexpr int kDefaultWriters = 2;
+// As many as configured; 0: one for two cores, since PostgreSQL works for each on another.
+int WriterCount(int configured);
 
 struct WriterOptions {
   std::string database_url;

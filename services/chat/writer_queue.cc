@@ -11,6 +11,11 @@ namespace {
 
 using std::chrono::steady_clock;
 
+// Messages that gathering is expected to bring, so that it is done.
+constexpr double kWorthGathering = 2;
+// What came longer ago than this counts for less than half in the pace.
+constexpr double kPaceSeconds = 0.02;
+
 prometheus::Counter& RefusedCounter() {
   static auto& counter =
       CounterFamily("im_chat_overloaded_total", "Items refused since a writer had too much to do.")
@@ -39,7 +44,7 @@ absl::Status WriterQueue::PutInto(std::deque<Item>* queue, Item* item) {
       item->waiting.since = now;
       bytes_ += item->bytes();
       queue->push_back(std::move(*item));
-      filled_.NotifyOne();
+      if (Size() == awaited_) filled_.NotifyOne();
       return absl::OkStatus();
     }
   }
@@ -62,14 +67,34 @@ std::vector<Item> WriterQueue::TakeFrom(std::deque<Item>* queue, size_t most) {
   return taken;
 }
 
+void WriterQueue::Await(size_t count, steady_clock::time_point until) {
+  awaited_ = count;
+  while (Size() < count && !closed_ && filled_.WaitUntil(&mu_, until)) {
+  }
+  awaited_ = 0;
+}
+
+void WriterQueue::Gather(size_t most) {
+  using Seconds = std::chrono::duration<double>;
+  if (pace_ * Seconds(limits_.gather).count() < kWorthGathering) return;
+  Await(most, steady_clock::now() + limits_.gather);
+}
+
 WriterQueue::Work WriterQueue::Take(size_t most, bool wait) {
   MutexLock lock(&mu_);
-  while (wait && Empty() && !closed_) filled_.Wait(&mu_);
+  if (wait) {
+    while (Size() == 0 && !closed_) Await(1, steady_clock::time_point::max());
+    Gather(most);
+  }
   if (!sends_.empty()) {
     const auto now = steady_clock::now();
     // Since the first came, or since the last were taken, for the work on those.
     const auto took = now - std::max(sends_.front().waiting.since, taken_at_);
     round_ += (took - round_) / 4;
+    const double since = std::chrono::duration<double>(now - taken_at_).count();
+    const auto count = static_cast<double>(std::min(sends_.size(), most));
+    // A mean that forgets with time.
+    pace_ += (count - pace_ * since) / (since + kPaceSeconds);
     taken_at_ = now;
     most_ = most;
   }

@@ -84,6 +84,9 @@ struct WriterQueueLimits {
   // What has waited this long is not begun: after a database stood still, what is stored is what
   // came lately.
   std::chrono::milliseconds stale{5'000};
+  // How long messages are gathered before a batch begins, when they come so fast that it pays: the
+  // cost of an append is its call more than its rows.
+  std::chrono::microseconds gather{600};
 };
 
 // Thread-safe; one takes.
@@ -102,8 +105,8 @@ class WriterQueue {
     std::vector<TypingItem> typings;
     bool empty() const { return sends.empty() && changes.empty() && typings.empty(); }
   };
-  // The first of each kind, up to `most`. With `wait` blocks until there is something; empty then:
-  // closed, and nothing is left.
+  // The first of each kind, up to `most`. With `wait` blocks until there is something, and then for
+  // a moment more if that is expected to bring more; empty then: closed, and nothing is left.
   Work Take(size_t most, bool wait);
   // Takes no more; what waits can still be taken.
   void Close();
@@ -116,20 +119,25 @@ class WriterQueue {
   absl::Status PutInto(std::deque<Item>* queue, Item* item);
   template <typename Item>
   std::vector<Item> TakeFrom(std::deque<Item>* queue, size_t most) IM_REQUIRES(mu_);
-  bool Empty() const IM_REQUIRES(mu_) {
-    return sends_.empty() && changes_.empty() && typings_.empty();
-  }
+  size_t Size() const IM_REQUIRES(mu_) { return sends_.size() + changes_.size() + typings_.size(); }
+  // Blocks until so many wait, or until then, or until it is closed.
+  void Await(size_t count, std::chrono::steady_clock::time_point until) IM_REQUIRES(mu_);
+  void Gather(size_t most) IM_REQUIRES(mu_);
 
   const WriterQueueLimits limits_;
   Mutex mu_;
   CondVar filled_;
   bool closed_ IM_GUARDED_BY(mu_) = false;
+  // How many must wait before the one who takes is woken.
+  size_t awaited_ IM_GUARDED_BY(mu_) = 0;
   size_t bytes_ IM_GUARDED_BY(mu_) = 0;
   // When messages were taken last, how many at most, and how long a round took of late: its cost
   // depends little on how many they were.
   std::chrono::steady_clock::time_point taken_at_ IM_GUARDED_BY(mu_);
   size_t most_ IM_GUARDED_BY(mu_) = 1;
   std::chrono::steady_clock::duration round_ IM_GUARDED_BY(mu_){};
+  // Messages that came per second, of late.
+  double pace_ IM_GUARDED_BY(mu_) = 0;
   std::deque<SendItem> sends_ IM_GUARDED_BY(mu_);
   std::deque<ChangeItem> changes_ IM_GUARDED_BY(mu_);
   std::deque<TypingItem> typings_ IM_GUARDED_BY(mu_);

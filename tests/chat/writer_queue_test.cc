@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "common/base/error.h"
 
 namespace im::chat {
@@ -75,6 +77,45 @@ TEST(WriterQueueTest, TakesNoMoreThanThePaceOfLateAllows) {
   while (taken < 1000 && Put(&queue, Message()).ok()) ++taken;
   EXPECT_LT(steady_clock::now() - from, milliseconds(900)) << "they waited too long";
   EXPECT_LT(taken, 60);
+}
+
+// The taker is on a thread of its own; what it took is counted when it is done.
+TEST(WriterQueueTest, GathersWhenMuchComes) {
+  WriterQueue queue({.gather = std::chrono::seconds(20)});
+  // As fast as it goes.
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(Put(&queue, Message()).ok());
+    queue.Take(1, true);
+  }
+  size_t taken = 0;
+  const auto from = steady_clock::now();
+  std::thread taker([&] { taken = queue.Take(3, true).sends.size(); });
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(Put(&queue, Message()).ok());
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  taker.join();
+  EXPECT_EQ(taken, 3U);
+  EXPECT_LT(steady_clock::now() - from, std::chrono::seconds(10)) << "a full batch does not wait";
+
+  // It is over with the end of the queue, too.
+  taker = std::thread([&] { taken = queue.Take(100, true).sends.size(); });
+  ASSERT_TRUE(Put(&queue, Message()).ok());
+  queue.Close();
+  taker.join();
+  EXPECT_EQ(taken, 1U);
+}
+
+TEST(WriterQueueTest, DoesNotGatherWhenLittleComes) {
+  WriterQueue queue({.gather = milliseconds(200)});
+  // Three a second are worth 0.6 of them.
+  for (int i = 0; i < 3; ++i) {
+    std::this_thread::sleep_for(milliseconds(300));
+    ASSERT_TRUE(Put(&queue, Message()).ok());
+    const auto from = steady_clock::now();
+    EXPECT_EQ(queue.Take(10, true).sends.size(), 1U);
+    EXPECT_LT(steady_clock::now() - from, milliseconds(190));
+  }
 }
 
 // A round that took long does not stand for each of the many that the next one takes.
