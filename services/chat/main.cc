@@ -77,7 +77,8 @@ int Run(const Options& options) {
   Watermarks watermarks(&pool, &publisher, &own_log);
   RelationService relations(&contact_store);
   Contacts contacts(&contact_store, &directory, &own_log, &relations);
-  Writers writers(WriterCount(options.writers), {.database_url = options.database_url}, &publisher, &epoch);
+  Writers writers(WriterCount(options.writers), {.database_url = options.database_url}, &publisher,
+                  &epoch);
 
   Workers calls(options.database_connections * 2, kQueuedCalls);
   Workers resume_workers(2, kQueuedResumes);
