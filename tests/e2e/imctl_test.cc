@@ -1,18 +1,11 @@
-// imctl as people and scripts run it, against real processes.
+// imctl as people and scripts run it: conversations, groups, exit codes, health.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <regex>
-#include <sstream>
-#include <thread>
 
-#include "tests/e2e/pty_program.h"
-#include "tests/support/log_secrets.h"
-#include "tests/support/stack.h"
+#include "tests/e2e/imctl_fixture.h"
 
 namespace im::testing {
 namespace {
@@ -20,48 +13,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr char kPassword[] = "seven dwarfs and a whale";
-
-class ImctlTest : public ::testing::Test {
- protected:
-  ImctlTest() { home_ = stack_.folder() + "/home"; }
-
-  std::vector<std::string> Environment() const {
-    return {"IMCTL_HOME=" + home_, "IMCTL_SERVER=" + stack_.address(), "TERM=xterm",
-            "LC_ALL=C.UTF-8"};
-  }
-  static std::vector<std::string> Command(const std::string& who, std::vector<std::string> words) {
-    words.insert(words.begin(), {IM_BINARY_DIR "/bin/imctl", "--profile", who});
-    return words;
-  }
-  Outcome Run(const std::string& who, std::vector<std::string> words,
-              const std::string& input = {}) {
-    if (std::count(words.begin(), words.end(), "--password-stdin") > 0) {
-      std::istringstream lines(input);
-      for (std::string line; std::getline(lines, line);) RegisterSecret(line);
-    }
-    return RunProgram(Command(who, std::move(words)), input, Environment());
-  }
-  // Must succeed; returns what it printed.
-  std::string Do(const std::string& who, std::vector<std::string> words,
-                 const std::string& input = {}) {
-    const std::string name = words[0];
-    const Outcome outcome = Run(who, std::move(words), input);
-    EXPECT_EQ(outcome.status, 0) << who << " " << name << ": " << outcome.err << outcome.out;
-    return outcome.out;
-  }
-  void Register(const std::string& who) {
-    Do(who, {"register", who, "--password-stdin"}, std::string(kPassword) + "\n");
-  }
-  void Befriend(const std::string& one, const std::string& other) {
-    Do(one, {"contacts", "request", other});
-    Do(other, {"contacts", "accept", one});
-  }
-
-  Stack stack_;
-  std::string home_;
-};
 
 TEST_F(ImctlTest, PeopleMeetAndTalk) {
   Register("ann");
@@ -211,53 +162,6 @@ TEST_F(ImctlTest, ReadingBackOpensNoConversation) {
   EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.conversations"), "0");
 }
 
-TEST_F(ImctlTest, DevicesAndPasswords) {
-  Register("ann");
-  Do("phone", {"login", "ann", "--password-stdin", "--device-name", "Ann's phone"},
-     std::string(kPassword) + "\n");
-  EXPECT_THAT(Do("ann", {"devices"}), AllOf(HasSubstr("Ann's phone"), HasSubstr("this one")));
-  Do("ann", {"passwd", "--password-stdin"}, std::string(kPassword) + "\nanother long password\n");
-  EXPECT_EQ(Run("phone", {"whoami"}).status, 3);
-  Do("phone", {"login", "ann", "--password-stdin"}, "another long password\n");
-  EXPECT_THAT(Do("phone", {"devices", "revoke", "--others"}), HasSubstr("1 logged out."));
-  EXPECT_EQ(Run("ann", {"whoami"}).status, 3);
-  EXPECT_THAT(Do("phone", {"profile", "set", "--display-name", "Ann B."}), HasSubstr("Ann B."));
-  EXPECT_THAT(Do("phone", {"lookup", "ANN"}), HasSubstr("Ann B."));
-  Do("phone", {"logout"});
-  EXPECT_EQ(Run("phone", {"whoami"}).status, 3);
-}
-
-TEST_F(ImctlTest, LogsInAgainWhereTheDeviceEnded) {
-  Register("ann");
-  Register("bob");
-  Befriend("ann", "bob");
-  Do("bob", {"send", "ann", "one"});
-  Do("ann", {"listen", "--once"});
-  const std::string password = std::string(kPassword) + "\n";
-  Do("phone", {"login", "ann", "--password-stdin"}, password);
-  const Outcome alive = Run("ann", {"login", "ann", "--password-stdin"}, password);
-  EXPECT_EQ(alive.status, 2);
-  EXPECT_THAT(alive.err, AllOf(HasSubstr("logged in as ann"), HasSubstr("another --profile")));
-  Do("phone", {"devices", "revoke", "--others"});
-  const Outcome ended = Run("ann", {"whoami"});
-  EXPECT_EQ(ended.status, 3);
-  EXPECT_THAT(ended.err, HasSubstr("imctl login NAME"));
-  EXPECT_EQ(Run("ann", {"login", "bob", "--password-stdin"}, password).status, 2)
-      << "somebody else's";
-  Do("ann", {"login", "Ann", "--password-stdin"}, password);
-  Do("bob", {"send", "ann", "two"});
-  EXPECT_THAT(Do("ann", {"listen", "--once"}),
-              AllOf(HasSubstr("bob: two"), Not(HasSubstr("bob: one"))));
-}
-
-TEST_F(ImctlTest, TokensAreForTheirServer) {
-  Register("ann");
-  const std::string port = stack_.address().substr(stack_.address().rfind(':'));
-  const Outcome elsewhere = Run("ann", {"--server", "localhost" + port, "whoami"});
-  EXPECT_EQ(elsewhere.status, 2);
-  EXPECT_THAT(elsewhere.err, AllOf(HasSubstr("logged in on 127.0.0.1"), HasSubstr("--profile")));
-}
-
 TEST_F(ImctlTest, Groups) {
   for (const char* who : {"ann", "bob", "carol"}) Register(who);
   Befriend("ann", "bob");
@@ -291,39 +195,6 @@ TEST_F(ImctlTest, Groups) {
   EXPECT_THAT(which.err, HasSubstr("group:"));
 }
 
-TEST_F(ImctlTest, ManyProcessesShareOneRefresh) {
-  Register("ann");
-  // As if the access token were about to expire.
-  const std::string path = home_ + "/ann/account.json";
-  std::stringstream text;
-  text << std::ifstream(path).rdbuf();
-  std::ofstream(path) << std::regex_replace(text.str(),
-                                            std::regex("\"access_expires_at\":\"[^\"]*\""),
-                                            "\"access_expires_at\":\"2020-01-01T00:00:00Z\"");
-  std::vector<std::thread> processes;
-  std::vector<int> codes(6, -1);
-  for (size_t i = 0; i < codes.size(); ++i) {
-    processes.emplace_back([&, i] { codes[i] = Run("ann", {"whoami"}).status; });
-  }
-  for (auto& process : processes) process.join();
-  EXPECT_THAT(codes, ::testing::Each(0));
-  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM auth.devices"), "1");
-  Do("ann", {"whoami"});
-}
-
-TEST_F(ImctlTest, ListenGoesOnWhereItEnded) {
-  Register("ann");
-  Register("bob");
-  Befriend("ann", "bob");
-  Do("bob", {"listen", "--once"});
-  Do("ann", {"send", "bob", "one"});
-  EXPECT_THAT(Do("bob", {"listen", "--once"}), HasSubstr("[ann] ann: one"));
-  Do("ann", {"send", "bob", "two"});
-  EXPECT_THAT(Do("bob", {"listen", "--once"}),
-              AllOf(HasSubstr("[ann] ann: two"), Not(HasSubstr("ann: one"))));
-  EXPECT_THAT(Do("bob", {"--json", "listen", "--once"}), Not(HasSubstr("\"event\":\"entry\"")));
-}
-
 TEST_F(ImctlTest, WhatCannotBeWrittenOrReadIsAnError) {
   Register("ann");
   Register("bob");
@@ -346,118 +217,6 @@ TEST_F(ImctlTest, WhatCannotBeWrittenOrReadIsAnError) {
   EXPECT_THAT(Do("bob", {"listen", "--once"}), HasSubstr("ann: one"));
 }
 
-TEST_F(ImctlTest, ListenComesBack) {
-  Register("ann");
-  Register("bob");
-  Befriend("ann", "bob");
-  PtyProgram bob(Command("bob", {"listen"}), Environment());
-  ASSERT_TRUE(bob.Sees("# connected"));
-  Do("ann", {"send", "bob", "one"});
-  ASSERT_TRUE(bob.Sees("ann: one"));
-  stack_.Kill("gateway");
-  ASSERT_TRUE(bob.Sees("# not connected"));
-  stack_.Start("gateway");
-  Do("ann", {"send", "bob", "two"});
-  ASSERT_TRUE(bob.Sees("ann: two"));
-  bob.Type("\x03");
-  EXPECT_EQ(bob.Ends(), 0);
-  EXPECT_THAT(Do("bob", {"listen", "--once"}), Not(HasSubstr("ann: two")));
-}
-
-TEST_F(ImctlTest, ChatOnATerminal) {
-  Register("ann");
-  Register("bob");
-  Befriend("ann", "bob");
-  Do("bob", {"send", "ann", "are you there?"});
-  PtyProgram ann(Command("ann", {"chat", "bob"}), Environment());
-  ASSERT_TRUE(ann.Sees("bob: are you there?"));
-  PtyProgram bob(Command("bob", {"chat", "ann"}), Environment());
-  ASSERT_TRUE(bob.Sees("bob: are you there?"));
-  ASSERT_TRUE(ann.Sees("bob is online"));
-  ann.Type("yez\x7fs");
-  ASSERT_TRUE(bob.Sees("ann is typing"));
-  ann.Type("\r");
-  ASSERT_TRUE(bob.Sees("ann: yes"));
-  ASSERT_TRUE(bob.Sees("\a"));
-  ASSERT_TRUE(ann.Sees("ann: yes"));
-  ASSERT_TRUE(ann.Sees("read"));
-  bob.Type("good\r");
-  ASSERT_TRUE(ann.Sees("bob: good"));
-  ann.Type("\x04");
-  EXPECT_EQ(ann.Ends(), 0);
-  bob.Type("\x03");
-  EXPECT_EQ(bob.Ends(), 0);
-}
-
-TEST_F(ImctlTest, ChatSendsAgainWhatWasNotAnswered) {
-  Register("ann");
-  Register("bob");
-  Befriend("ann", "bob");
-  PtyProgram ann(Command("ann", {"chat", "bob"}), Environment());
-  ann.Type("before\r");
-  ASSERT_TRUE(ann.Sees("ann: before"));
-  stack_.Kill("chat");
-  ann.Type("one\rtwo\r");
-  ASSERT_TRUE(ann.Sees("(sending) one"));
-  stack_.Kill("gateway");
-  ASSERT_TRUE(ann.Sees("not connected"));
-  stack_.Start("chat");
-  stack_.Start("gateway");
-  ASSERT_TRUE(ann.Sees("ann: one"));
-  ASSERT_TRUE(ann.Sees("ann: two"));
-  ann.Type("\x04");
-  EXPECT_EQ(ann.Ends(), 0);
-  const std::string history = Do("bob", {"history", "ann"});
-  EXPECT_THAT(history, ::testing::ContainsRegex("before(.|\n)*one(.|\n)*two"));
-  EXPECT_EQ(std::count(history.begin(), history.end(), '\n'), 3);
-}
-
-TEST_F(ImctlTest, ChatInAPipe) {
-  Register("ann");
-  Register("bob");
-  Befriend("ann", "bob");
-  Do("ann", {"chat", "bob"}, "one\ntwo\nthree");
-  EXPECT_THAT(Do("bob", {"history", "ann"}),
-              ::testing::ContainsRegex("ann: one(.|\n)*ann: two(.|\n)*ann: three"));
-  Do("bob", {"contacts", "block", "ann"});
-  const Outcome refused = Run("ann", {"chat", "bob"}, "four\n");
-  EXPECT_EQ(refused.status, 1);
-}
-
-TEST_F(ImctlTest, ARevokedDeviceIsTold) {
-  Register("ann");
-  Do("phone", {"login", "ann", "--password-stdin"}, std::string(kPassword) + "\n");
-  PtyProgram phone(Command("phone", {"listen"}), Environment());
-  ASSERT_TRUE(phone.Sees("# connected"));
-  Do("ann", {"devices", "revoke", "--others"});
-  ASSERT_TRUE(phone.Sees("[DEVICE_REVOKED]"));
-  EXPECT_EQ(phone.Ends(), 3);
-}
-
-TEST_F(ImctlTest, PasswordsAreAskedForWithoutEcho) {
-  PtyProgram ann(Command("ann", {"register", "ann"}), Environment());
-  ASSERT_TRUE(ann.Sees("New password: "));
-  ann.Type(std::string(kPassword) + "\n");
-  ASSERT_TRUE(ann.Sees("New password, again: "));
-  ann.Type(std::string(kPassword) + "\n");
-  ASSERT_TRUE(ann.Sees("Logged in as ann"));
-  EXPECT_EQ(ann.Ends(), 0);
-  EXPECT_THAT(ann.Screen(), Not(HasSubstr("dwarfs")));
-
-  PtyProgram phone(Command("phone", {"login", "ann"}), Environment());
-  ASSERT_TRUE(phone.Sees("Password: "));
-  phone.Type("\x03");
-  EXPECT_EQ(phone.Ends(), 2);
-
-  PtyProgram bob(Command("bob", {"register", "bob"}), Environment());
-  ASSERT_TRUE(bob.Sees("New password: "));
-  bob.Type("one\n");
-  ASSERT_TRUE(bob.Sees("again: "));
-  bob.Type("two\n");
-  ASSERT_TRUE(bob.Sees("not the same"));
-  EXPECT_EQ(bob.Ends(), 2);
-}
-
 TEST_F(ImctlTest, CompletesCommandLines) {
   EXPECT_EQ(Run("ann", {"completion", "bash"}).status, 0);
   std::filesystem::create_directories(home_ + "/anna");
@@ -474,30 +233,6 @@ TEST_F(ImctlTest, CompletesCommandLines) {
   EXPECT_EQ(complete("imctl contacts --js", 2), "--json\n");
   EXPECT_EQ(complete("imctl --profile an", 2), "anna\n");
   EXPECT_EQ(complete("imctl --server ''", 2), "\n");
-}
-
-TEST(ImctlTlsTest, ChecksWhomItTalksTo) {
-  std::string pattern = (std::filesystem::temp_directory_path() / "im-certs-XXXXXX").string();
-  ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-  const Outcome made = RunProgram({IM_SOURCE_DIR "/deploy/certificates.sh", pattern, "localhost"});
-  ASSERT_EQ(made.status, 0) << made.err;
-  const std::string address = "localhost:" + std::to_string(FreePort());
-  StackOptions options;
-  options.flags["gateway"] = {"--server.tls_listen=" + address,
-                              "--server.tls_certificate=" + pattern + "/server.crt",
-                              "--server.tls_key=" + pattern + "/server.key"};
-  Stack stack(options);
-  const auto run = [&](std::vector<std::string> words) {
-    words.insert(words.begin(), {IM_BINARY_DIR "/bin/imctl", "--server", address});
-    return RunProgram(words, std::string(kPassword) + "\n",
-                      {"IMCTL_HOME=" + stack.folder() + "/home"});
-  };
-  EXPECT_EQ(run({"--tls", "register", "ann", "--password-stdin"}).status, 4)
-      << "an authority that nobody knows";
-  EXPECT_EQ(run({"--ca", pattern + "/ca.crt", "register", "ann", "--password-stdin"}).status, 0);
-  // The profile remembers.
-  EXPECT_EQ(run({"whoami"}).status, 0);
-  std::filesystem::remove_all(pattern);
 }
 
 TEST_F(ImctlTest, Health) {
