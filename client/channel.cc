@@ -4,9 +4,23 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/error.h"
 #include "common/rpc/reactions.h"
 
 namespace im::client {
+namespace {
+
+absl::StatusOr<std::string> ReadPem(const std::string& what, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream pem;
+  pem << file.rdbuf();
+  if (!file || pem.str().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot read the ", what, " file ", path));
+  }
+  return pem.str();
+}
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<Channel>> Channel::Open(const Options& options) {
   rpc::KeepReactionThreads();
@@ -28,14 +42,11 @@ absl::StatusOr<std::shared_ptr<Channel>> Channel::Open(const Options& options) {
   if (options.tls) {
     grpc::SslCredentialsOptions tls;
     if (!options.ca_file.empty()) {
-      std::ifstream file(options.ca_file, std::ios::binary);
-      std::stringstream pem;
-      pem << file.rdbuf();
-      if (!file || pem.str().empty()) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("cannot read the CA file ", options.ca_file));
-      }
-      tls.pem_root_certs = pem.str();
+      IM_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadPem("CA", options.ca_file));
+    }
+    if (!options.certificate_file.empty()) {
+      IM_ASSIGN_OR_RETURN(tls.pem_cert_chain, ReadPem("certificate", options.certificate_file));
+      IM_ASSIGN_OR_RETURN(tls.pem_private_key, ReadPem("key", options.key_file));
     }
     credentials = grpc::SslCredentials(tls);
   }

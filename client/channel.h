@@ -23,6 +23,9 @@ struct Options {
   bool tls = false;
   // PEM file of the authorities to trust, with tls; empty: the system's.
   std::string ca_file;
+  // PEM files of what is shown to a server that asks for it, with tls; empty: nothing.
+  std::string certificate_file;
+  std::string key_file;
   std::chrono::milliseconds call_timeout{15'000};
 };
 
@@ -31,7 +34,7 @@ struct Options {
 // on one of them.
 class Channel {
  public:
-  // Fails if the CA file cannot be read; does not connect yet.
+  // Fails if one of the files cannot be read; does not connect yet.
   static absl::StatusOr<std::shared_ptr<Channel>> Open(const Options& options);
   ~Channel();
   Channel(const Channel&) = delete;

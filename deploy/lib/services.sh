@@ -4,17 +4,59 @@ address_of() {
   case $1 in
     postgres) echo "unix:$(postgres_socket)/.s.PGSQL.5432" ;;
     gateway) echo "127.0.0.1:$PORT" ;;
-    *) echo "unix:$RUN/$1.sock" ;;
+    *)
+      locate "$1"
+      echo "$ADDRESS"
+      ;;
   esac
+}
+
+# settings_of NAME: the configuration of a daemon as it would read it, each setting as SECTION.KEY=VALUE in a
+# line of its own. Nothing if it cannot be read.
+settings_of() {
+  env -i "$IM_HOME/bin/im-$1" --config "$IM_HOME/etc/$1.conf" --print-config 2>/dev/null </dev/null | awk '
+    /^\[.*\]$/ {section = substr($0, 2, length - 2); next}
+    !/^#/ && (at = index($0, " = ")) {
+      value = substr($0, at + 3)
+      gsub(/^"|"$/, "", value)
+      print section "." substr($0, 1, at - 1) "=" value
+    }'
+}
+
+# locate SERVICE: sets ADDRESS and ASKING, the options of imctl that it takes to ask there. One behind TLS is
+# asked as the gateway would: with its certificate, and under the name that it lists, if the service listens
+# on every address of this machine.
+locate() {
+  local key value address listed=()
+  local -A own=() gateways=()
+  ASKING=()
+  while IFS='=' read -r key value; do own[$key]=$value; done < <(settings_of "$1")
+  ADDRESS=${own[server.listen]:-unix:$RUN/$1.sock}
+  [ -n "${own[server.tls_certificate]:-}" ] || return 0
+  while IFS='=' read -r key value; do gateways[$key]=$value; done < <(settings_of gateway)
+  ASKING=(--tls)
+  [ -z "${gateways[upstreams.tls_ca]:-}" ] || ASKING+=(--ca "${gateways[upstreams.tls_ca]}")
+  [ -z "${gateways[upstreams.tls_certificate]:-}" ] ||
+    ASKING+=(--certificate "${gateways[upstreams.tls_certificate]}" --key "${gateways[upstreams.tls_key]:-}")
+  if [[ $ADDRESS == 0.0.0.0:* || $ADDRESS == "[::]:"* ]]; then
+    for address in ${gateways[upstreams.$1]//,/ }; do
+      [ "${address##*:}" != "${ADDRESS##*:}" ] || listed+=("$address")
+    done
+    # Of several it may be any: then the certificate must be good for this machine itself.
+    if [ ${#listed[@]} -eq 1 ]; then ADDRESS=${listed[0]}; else ADDRESS=localhost:${ADDRESS##*:}; fi
+  fi
 }
 
 healthy() {
   service_pid "$1" >/dev/null || return
-  if [ "$1" = postgres ]; then
-    postgres_answers
-  else
-    "$IM_HOME/bin/imctl" health "$(address_of "$1")" >/dev/null 2>&1 </dev/null
-  fi
+  case $1 in
+    postgres) postgres_answers ;;
+    gateway) "$IM_HOME/bin/imctl" health "$(address_of gateway)" >/dev/null 2>&1 </dev/null ;;
+    *)
+      locate "$1"
+      "$IM_HOME/bin/imctl" health "$ADDRESS" "${ASKING[@]}" >/dev/null 2>&1 </dev/null
+      ;;
+  esac
 }
 
 # healthy_or_dying NAME: there is no use in waiting for what died three times since it was started.

@@ -239,6 +239,8 @@ TEST_F(ImctlTest, Health) {
   EXPECT_THAT(Do("ann", {"health", stack_.address()}), HasSubstr("serving"));
   EXPECT_THAT(Do("ann", {"health", "unix:" + stack_.folder() + "/auth.sock"}),
               HasSubstr("serving"));
+  EXPECT_EQ(Run("ann", {"health", stack_.address(), "--certificate", "/dev/null"}).status, 2)
+      << "without its key";
   stack_.Kill("gateway");
   EXPECT_EQ(Run("ann", {"health", stack_.address()}).status, 4);
 }

@@ -129,8 +129,26 @@ passed "restart, user; and nothing of theirs in the logs"
 IM_HOME=$second has "IM is up on 127.0.0.1:$((port + 50))" ./im up --port $((port + 50))
 IM_HOME=$second has "hears: One. Two. Three." examples/python/run.sh --server "127.0.0.1:$((port + 50))"
 all_healthy
-IM_HOME=$second has "everything stopped" ./im down
 passed "a second set-up beside the first"
+
+tls="tls_certificate = \"$second/certs/server.crt\"\ntls_key = \"$second/certs/server.key\""
+sed -i "s|^\[upstreams\]|&\ntls_ca = \"$second/certs/ca.crt\"\n$tls|" "$second"/etc/{chat,presence,gateway}.conf
+for name in auth:70 chat:71 presence:72; do
+  address=$((port + ${name#*:})) name=${name%:*}
+  sed -i "s|^listen = \"unix:.*|listen = \"0.0.0.0:$address\"\n$tls\ntls_client_ca = \"$second/certs/ca.crt\"|" \
+    "$second/etc/$name.conf"
+  sed -i "s|^$name = \"unix:.*|$name = \"localhost:$address\"|" "$second"/etc/*.conf
+done
+IM_HOME=$second has "IM is up" ./im up
+IM_HOME=$second has "localhost:$((port + 71))" ./im status
+IM_HOME=$second has "hears: One. Two. Three." examples/python/run.sh --server "127.0.0.1:$((port + 50))"
+pid=$(IM_HOME=$second of chat pid)
+kill -STOP "$pid"
+IM_HOME=$second refuses 1 "unhealthy" ./im status
+kill -CONT "$pid"
+IM_HOME=$second until_true "chat is healthy" all_healthy
+IM_HOME=$second has "everything stopped" ./im down
+passed "services on TCP with mutual TLS are asked as the gateway asks them"
 
 has "report: wrote $work/report/performance.md" ./im bench report --quick --out "$work/report"
 grep -q "^| storm of 5,000 | [0-9]" "$work/report/performance.md"
