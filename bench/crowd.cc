@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -82,24 +83,32 @@ absl::Status OpenStreams(size_t count, Progress* progress, const std::function<v
 
 absl::StatusOr<std::unique_ptr<Crowd>> Crowd::Gather(const Target& target, const std::string& name,
                                                      int count, Progress* progress) {
+  std::vector<Account> gathered;
+  const std::string run = RandomHex(4);
+  const auto total = static_cast<size_t>(count);
+  progress->Begin("accounts", count);
+  while (gathered.size() < total) {
+    std::vector<NewAccount> wanted;
+    const size_t until = std::min(total, gathered.size() + kSeededAtOnce);
+    for (size_t i = gathered.size(); i < until; ++i) {
+      wanted.push_back({absl::StrCat(name, "-", run, "-", i), ""});
+    }
+    IM_ASSIGN_OR_RETURN(auto accounts, MakeAccounts(target, wanted));
+    std::move(accounts.begin(), accounts.end(), std::back_inserter(gathered));
+    progress->Done(static_cast<int64_t>(gathered.size()));
+  }
+  return Of(target, std::move(gathered), progress);
+}
+
+absl::StatusOr<std::unique_ptr<Crowd>> Crowd::Of(const Target& target,
+                                                 std::vector<Account> accounts,
+                                                 Progress* progress) {
   std::unique_ptr<Crowd> crowd(new Crowd);
   IM_ASSIGN_OR_RETURN(crowd->loop_, ClientLoop::Open(target));
   IM_ASSIGN_OR_RETURN(crowd->channel_, client::Channel::Open({.server = target.address,
                                                               .tls = !target.ca_file.empty(),
                                                               .ca_file = target.ca_file}));
-  const std::string run = RandomHex(4);
-  const auto total = static_cast<size_t>(count);
-  progress->Begin("accounts", count);
-  while (crowd->people_.size() < total) {
-    std::vector<NewAccount> wanted;
-    const size_t until = std::min(total, crowd->people_.size() + kSeededAtOnce);
-    for (size_t i = crowd->people_.size(); i < until; ++i) {
-      wanted.push_back({absl::StrCat(name, "-", run, "-", i), ""});
-    }
-    IM_ASSIGN_OR_RETURN(auto accounts, MakeAccounts(target, wanted));
-    for (Account& account : accounts) crowd->people_.push_back({.account = std::move(account)});
-    progress->Done(static_cast<int64_t>(crowd->people_.size()));
-  }
+  for (Account& account : accounts) crowd->people_.push_back({.account = std::move(account)});
   IM_RETURN_IF_ERROR(crowd->LogIn(progress));
   return crowd;
 }

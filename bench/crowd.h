@@ -41,6 +41,11 @@ class Crowd {
                                                        const std::string& name, int count,
                                                        Progress* progress);
 
+  // Accounts that are there.
+  static absl::StatusOr<std::unique_ptr<Crowd>> Of(const Target& target,
+                                                   std::vector<Account> accounts,
+                                                   Progress* progress);
+
   const Person& operator[](size_t i) const { return people_[i]; }
   size_t size() const { return people_.size(); }
   client::Channel& channel() const { return *channel_; }

@@ -4,7 +4,6 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "bench/crowd.h"
 #include "common/base/error.h"
 #include "common/base/random.h"
@@ -62,8 +61,10 @@ class Reader {
     if (!created.ok()) return created.status();
     const int64_t id = created->conversation().conversation_id();
     progress_.Begin("messages", count);
-    IM_RETURN_IF_ERROR(SeedMessages(target_.database_url, id, (*crowd_)[0].account.user_id, count,
-                                    [this](int64_t done) { progress_.Done(done); }));
+    int64_t done = 0;
+    IM_RETURN_IF_ERROR(SeedMessages(target_.database_url, {id}, count,
+                                    [&](int64_t more) { progress_.Done(done += more); }));
+    IM_RETURN_IF_ERROR(Vacuum(target_.database_url));
     return id;
   }
 
@@ -112,14 +113,8 @@ class Reader {
   }
 
   void Add(const std::string& name, const Histogram& latency) {
-    const auto ms = [&](double share) {
-      return static_cast<double>(latency.Quantile(share)) / 1000;
-    };
-    JsonObject one;
-    one.Add("p50", ms(0.5)).Add("p99", ms(0.99));
-    figures_.Add(name, one);
-    absl::StrAppendFormat(&outcome_->more_text, "%s: p50 %.2f, p99 %.2f ms\n", name, ms(0.5),
-                          ms(0.99));
+    figures_.Add(name, LatencyJson(latency));
+    absl::StrAppend(&outcome_->more_text, name, ", ms: ", LatencyText(latency), "\n");
   }
 
   const Target& target_;

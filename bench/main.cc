@@ -9,12 +9,14 @@
 
 #include "absl/synchronization/mutex.h"
 #include "bench/fanout.h"
+#include "bench/growth.h"
 #include "bench/history.h"
 #include "bench/login.h"
 #include "bench/online.h"
 #include "bench/overload.h"
 #include "bench/pairs.h"
 #include "bench/parts.h"
+#include "bench/population.h"
 #include "bench/rate.h"
 #include "bench/replay.h"
 #include "common/base/log.h"
@@ -141,7 +143,41 @@ int main(int argc, char** argv) {
   add_number(command, "--conversations", &rate.conversations, 1, 100'000,
              "70 % of two people, 20 % of 5, 8 % of 20, 2 % of 100");
   add_number(command, "--clients", &rate.clients, 2, 50'000, "People, all online");
+  command->add_option("--members", rate.members, "As many in every conversation")
+      ->check(CLI::Range(2, 10'000));
   add_seconds(command, &rate.seconds);
+
+  im::bench::GrowthOptions growth;
+  command =
+      add("growth",
+          "What a message costs while stored messages, people and members grow tenfold again "
+          "and again; ten million messages take a quarter of an hour",
+          "growth --max-messages 10000000 --max-users 1000000 --max-members 10000",
+          [&](const im::bench::Target& found) { return im::bench::MeasureGrowth(found, growth); });
+  command->add_option("--max-messages", growth.max_messages, "Stored messages, from 10,000 on")
+      ->check(CLI::Range(int64_t{10'000}, int64_t{100'000'000}))
+      ->capture_default_str();
+  command->add_option("--max-users", growth.max_users, "People, from 1,000 on")
+      ->check(CLI::Range(int64_t{1'000}, int64_t{10'000'000}))
+      ->capture_default_str();
+  add_number(command, "--max-members", &growth.max_members, 2, 10'000, "Of a group, from 2 on");
+  command->add_option("--rate", growth.rate, "Messages a second")
+      ->check(CLI::Range(1.0, 1'000'000.0))
+      ->capture_default_str();
+  add_seconds(command, &growth.seconds);
+
+  im::bench::SeedOptions seed;
+  command = add("seed", "Write people, conversations and messages straight into the database",
+                "seed --users 10000 --conversations 5000 --messages 1000000",
+                [&](const im::bench::Target& found) { return im::bench::Seed(found, seed); });
+  const auto add_count = [&](const char* name, int64_t* value, const char* what) {
+    command->add_option(name, *value, what)
+        ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}))
+        ->capture_default_str();
+  };
+  add_count("--users", &seed.users, "People");
+  add_count("--conversations", &seed.conversations, "Conversations among them, of mixed size");
+  add_count("--messages", &seed.messages, "In all conversations together, as many in each");
 
   im::bench::IdleOptions idle;
   command = add(

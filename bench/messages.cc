@@ -25,10 +25,10 @@ void FillMessage(const RequestNumber& number, int64_t conversation_id,
 }
 
 absl::Status ReadBack(client::Channel* channel, const std::string& token, int64_t conversation_id,
-                      const std::function<void(const chat::v1::Entry&)>& each) {
+                      int64_t after_seq, const std::function<void(const chat::v1::Entry&)>& each) {
   chat::v1::ListEntriesRequest request;
   request.set_conversation_id(conversation_id);
-  request.set_after_seq(0);
+  request.set_after_seq(after_seq);
   request.set_page_size(kPage);
   do {
     const auto page = channel->Call(&chat::v1::MessageService::Stub::ListEntries, request, token);
@@ -43,17 +43,18 @@ absl::StatusOr<StoredMessages> ReadMessages(client::Channel* channel, const std:
                                             int64_t conversation_id, uint32_t a) {
   StoredMessages stored;
   int64_t seq = 0;
-  IM_RETURN_IF_ERROR(ReadBack(channel, token, conversation_id, [&](const chat::v1::Entry& entry) {
-    // Dense from the first: nobody else writes here.
-    if (entry.seq() != ++seq) ++stored.lost;
-    seq = entry.seq();
-    const auto number = RequestNumber::FromId(entry.request_id());
-    if (!number || number->a != a || entry.message().text().body() != MessageBody(*number)) {
-      ++stored.corrupted;
-    } else if (!stored.seqs.emplace(std::pair(number->b, number->c), seq).second) {
-      ++stored.duplicated;
-    }
-  }));
+  IM_RETURN_IF_ERROR(
+      ReadBack(channel, token, conversation_id, 0, [&](const chat::v1::Entry& entry) {
+        // Dense from the first: nobody else writes here.
+        if (entry.seq() != ++seq) ++stored.lost;
+        seq = entry.seq();
+        const auto number = RequestNumber::FromId(entry.request_id());
+        if (!number || number->a != a || entry.message().text().body() != MessageBody(*number)) {
+          ++stored.corrupted;
+        } else if (!stored.seqs.emplace(std::pair(number->b, number->c), seq).second) {
+          ++stored.duplicated;
+        }
+      }));
   return stored;
 }
 

@@ -39,9 +39,9 @@ class NewestSeq {
   int64_t newest_ = 0;
 };
 
-// Reads a conversation from its beginning, as this token's account sees it, page by page.
+// Reads what a conversation holds after a seq, as this token's account sees it, page by page.
 absl::Status ReadBack(client::Channel* channel, const std::string& token, int64_t conversation_id,
-                      const std::function<void(const chat::v1::Entry&)>& each);
+                      int64_t after_seq, const std::function<void(const chat::v1::Entry&)>& each);
 
 // What is stored in a conversation that holds nothing but messages of one `a`.
 struct StoredMessages {

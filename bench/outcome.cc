@@ -17,20 +17,28 @@ namespace {
 // Connections, caches and the writers' memory warm up meanwhile.
 constexpr double kWarmUpSeconds = 2;
 
-double Milliseconds(int64_t micros) { return static_cast<double>(micros) / 1000; }
-
 }  // namespace
 
+JsonObject LatencyJson(const Histogram& latency) {
+  JsonObject object;
+  object.Add("p50", Milliseconds(latency.Quantile(0.5)))
+      .Add("p90", Milliseconds(latency.Quantile(0.9)))
+      .Add("p99", Milliseconds(latency.Quantile(0.99)))
+      .Add("max", Milliseconds(latency.max()));
+  return object;
+}
+
+std::string LatencyText(const Histogram& latency) {
+  return absl::StrFormat("p50 %.2f, p90 %.2f, p99 %.2f, max %.2f",
+                         Milliseconds(latency.Quantile(0.5)), Milliseconds(latency.Quantile(0.9)),
+                         Milliseconds(latency.Quantile(0.99)), Milliseconds(latency.max()));
+}
+
 std::string ToJson(const Outcome& outcome) {
-  JsonObject latency;
-  latency.Add("p50", Milliseconds(outcome.latency.Quantile(0.5)))
-      .Add("p90", Milliseconds(outcome.latency.Quantile(0.9)))
-      .Add("p99", Milliseconds(outcome.latency.Quantile(0.99)))
-      .Add("max", Milliseconds(outcome.latency.max()));
   JsonObject object;
   object.Add("scenario", outcome.scenario)
       .Add("per_second", outcome.per_second)
-      .Add("latency_ms", latency)
+      .Add("latency_ms", LatencyJson(outcome.latency))
       .Add("lost", outcome.lost)
       .Add("duplicated", outcome.duplicated)
       .Add("reordered", outcome.reordered)
@@ -47,10 +55,7 @@ std::string ToText(const Outcome& outcome) {
   std::string text = absl::StrFormat("%s, %.1f s: %.0f %s/s\n", outcome.scenario, outcome.seconds,
                                      outcome.per_second, outcome.counted);
   if (outcome.latency.count() > 0) {
-    absl::StrAppendFormat(
-        &text, "latency ms: p50 %.2f, p90 %.2f, p99 %.2f, max %.2f\n",
-        Milliseconds(outcome.latency.Quantile(0.5)), Milliseconds(outcome.latency.Quantile(0.9)),
-        Milliseconds(outcome.latency.Quantile(0.99)), Milliseconds(outcome.latency.max()));
+    absl::StrAppend(&text, "latency ms: ", LatencyText(outcome.latency), "\n");
   }
   absl::StrAppend(&text, outcome.more_text, ToText(outcome.processes), "\n");
   absl::StrAppendFormat(&text, "lost %d, duplicated %d, reordered %d, corrupted %d\n", outcome.lost,

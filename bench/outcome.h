@@ -41,6 +41,11 @@ struct Outcome {
   }
 };
 
+inline double Milliseconds(int64_t micros) { return static_cast<double>(micros) / 1000; }
+// Of microseconds, in milliseconds: p50, p90, p99 and max.
+JsonObject LatencyJson(const Histogram& latency);
+std::string LatencyText(const Histogram& latency);
+
 std::string ToJson(const Outcome& outcome);
 std::string ToText(const Outcome& outcome);
 

@@ -13,6 +13,7 @@
 #include "bench/crowd.h"
 #include "bench/json.h"
 #include "bench/messages.h"
+#include "bench/outcome.h"
 #include "bench/overload_client.h"
 #include "bench/progress.h"
 #include "common/base/error.h"
@@ -224,7 +225,7 @@ class Run {
       std::map<int64_t, std::string> stored;
       std::multiset<std::string> ids;
       const absl::Status read =
-          ReadBack(&crowd_->channel(), (*crowd_)[i].token, clients_[i]->conversation_id(),
+          ReadBack(&crowd_->channel(), (*crowd_)[i].token, clients_[i]->conversation_id(), 0,
                    [&](const chat::v1::Entry& entry) {
                      stored[entry.seq()] = entry.request_id();
                      ids.insert(entry.request_id());
@@ -252,21 +253,6 @@ class Run {
   OverloadResult result_;
 };
 
-JsonObject ToJson(const Histogram& latency) {
-  const auto ms = [](int64_t micros) { return static_cast<double>(micros) / 1000; };
-  JsonObject object;
-  object.Add("p50", ms(latency.Quantile(0.5)))
-      .Add("p99", ms(latency.Quantile(0.99)))
-      .Add("max", ms(latency.max()));
-  return object;
-}
-
-std::string ToText(const Histogram& latency) {
-  const auto ms = [](int64_t micros) { return static_cast<double>(micros) / 1000; };
-  return absl::StrFormat("p50 %.1f, p99 %.1f, max %.1f", ms(latency.Quantile(0.5)),
-                         ms(latency.Quantile(0.99)), ms(latency.max()));
-}
-
 std::string ToJson(const OverloadResult& result, const OverloadOptions& options) {
   JsonObject unary;
   for (const auto& [what, count] : result.unary) unary.Add(what, count);
@@ -277,9 +263,9 @@ std::string ToJson(const OverloadResult& result, const OverloadOptions& options)
       .Add("possible_per_second", result.possible)
       .Add("offered_per_second", result.offered)
       .Add("accepted_per_second", result.accepted)
-      .Add("accepted_ms", ToJson(result.accepted_latency))
-      .Add("refused_ms", ToJson(result.refused_latency))
-      .Add("unary_ms", ToJson(result.unary_latency))
+      .Add("accepted_ms", LatencyJson(result.accepted_latency))
+      .Add("refused_ms", LatencyJson(result.refused_latency))
+      .Add("unary_ms", LatencyJson(result.unary_latency))
       .Add("unary", unary)
       .Add("sent", result.sent)
       .Add("acknowledged", result.acknowledged)
@@ -298,8 +284,8 @@ std::string ToText(const OverloadResult& result, const OverloadOptions& options)
       "%d clients: %.0f messages/s are possible, %.0f/s were sent, %.0f/s accepted\n"
       "accepted, ms: %s\nrefused, ms: %s\nunary, ms: %s\n",
       options.clients, result.possible, result.offered, result.accepted,
-      ToText(result.accepted_latency), ToText(result.refused_latency),
-      ToText(result.unary_latency));
+      LatencyText(result.accepted_latency), LatencyText(result.refused_latency),
+      LatencyText(result.unary_latency));
   for (const auto& [what, count] : result.unary) absl::StrAppend(&text, "  ", what, ": ", count);
   absl::StrAppendFormat(
       &text,

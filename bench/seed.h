@@ -1,4 +1,5 @@
-// Accounts written straight into the database: hashing a thousand passwords takes minutes.
+// Accounts, conversations and messages written straight into the database: hashing a thousand
+// passwords takes minutes, and sending ten million messages hours.
 #pragma once
 
 #include <cstdint>
@@ -29,11 +30,33 @@ struct Account {
 absl::StatusOr<std::vector<Account>> SeedAccounts(const std::string& database_url,
                                                   const std::vector<NewAccount>& accounts);
 
-// Writes messages of 100 bytes behind what a conversation holds, as if this member had sent them
-// all. im-chat must not have been asked to send there before: it would have to read afresh first.
-// `told` is called with how many are there so far.
-absl::Status SeedMessages(const std::string& database_url, int64_t conversation_id,
-                          int64_t sender_user_id, int64_t count,
-                          const std::function<void(int64_t)>& told);
+// A device more for each of these accounts, in their order. Of accounts whose password was never
+// changed, and by the service's own function, too.
+absl::StatusOr<std::vector<Account>> SeedDevices(const std::string& database_url,
+                                                 const std::vector<int64_t>& user_ids);
+
+struct NewConversation {
+  // Two: a direct conversation, unless `group`; the first one opens or makes it.
+  std::vector<int64_t> user_ids;
+  bool group = false;
+};
+
+// All of them or none, by the service's own functions. Their ids, in the order given.
+absl::StatusOr<std::vector<int64_t>> SeedConversations(
+    const std::string& database_url, const std::vector<NewConversation>& conversations);
+
+// Writes `each` messages of 100 bytes behind what each conversation holds, as if its members had
+// sent them in turn. Those of one conversation do not lie beside each other, as after a life of
+// messages to all of them. im-chat reads a conversation afresh when it is next to store there.
+// `told` is called with how many more are there.
+absl::Status SeedMessages(const std::string& database_url, const std::vector<int64_t>& ids,
+                          int64_t each, const std::function<void(int64_t)>& told);
+
+// The newest seq of each.
+absl::StatusOr<std::vector<int64_t>> LastSeqs(const std::string& database_url,
+                                              const std::vector<int64_t>& conversation_ids);
+
+// Leaves the tables as they are after having been filled day by day.
+absl::Status Vacuum(const std::string& database_url);
 
 }  // namespace im::bench

@@ -39,10 +39,10 @@ absl::StatusOr<size_t> Traffic::AddGroup(const std::vector<size_t>& members) {
   const auto created =
       crowd_->channel().Call(&ConversationService::Stub::CreateGroup, create, token);
   if (!created.ok()) return created.status();
-  Group group{.id = created->conversation().conversation_id(), .members = members};
+  const int64_t id = created->conversation().conversation_id();
   for (size_t first = 1; first < members.size(); first += kAddedAtOnce) {
     chat::v1::AddMembersRequest add;
-    add.set_conversation_id(group.id);
+    add.set_conversation_id(id);
     add.set_request_id(RandomBytes(16));
     for (size_t i = first; i < std::min(first + kAddedAtOnce, members.size()); ++i) {
       add.add_user_ids((*crowd_)[members[i]].account.user_id);
@@ -50,9 +50,13 @@ absl::StatusOr<size_t> Traffic::AddGroup(const std::vector<size_t>& members) {
     const auto added = crowd_->channel().Call(&ConversationService::Stub::AddMembers, add, token);
     if (!added.ok()) return added.status();
   }
-  group_of_[group.id] = groups_.size();
-  groups_.push_back(std::move(group));
+  Adopt(id, 0, members);
   return groups_.size() - 1;
+}
+
+void Traffic::Adopt(int64_t conversation_id, int64_t last_seq, const std::vector<size_t>& members) {
+  group_of_[conversation_id] = groups_.size();
+  groups_.push_back({.id = conversation_id, .first_seq = last_seq, .members = members, .seqs = {}});
 }
 
 absl::Status Traffic::Connect() {
@@ -68,7 +72,7 @@ void Traffic::Send(size_t group, size_t sender, Time due) {
   const uint32_t number = next_++;
   ConnectRequest frame;
   frame.set_call_id(number + 1);
-  FillMessage({.c = number}, groups_[group].id, frame.mutable_send_message());
+  FillMessage({.a = run_, .c = number}, groups_[group].id, frame.mutable_send_message());
   flights_[number] = {group, due, 0, groups_[group].members.size() - 1};
   devices_[sender]->Send(frame);
 }
@@ -96,7 +100,7 @@ bool Traffic::OnBytes(Device* device, std::string_view message) {
   if (!entry.has_message()) return true;  // of a group's making
   const auto group = group_of_.find(entry.conversation_id());
   const auto number = RequestNumber::FromId(entry.request_id());
-  if (!number || group == group_of_.end() ||
+  if (!number || number->a != run_ || group == group_of_.end() ||
       entry.message().text().body() != MessageBody(*number)) {
     ++corrupted_;
     return true;
@@ -172,9 +176,9 @@ absl::Status Traffic::Judge(Outcome* outcome) {
     const Group& group = groups_[i];
     std::unordered_map<uint32_t, int64_t> stored;
     IM_RETURN_IF_ERROR(ReadBack(&crowd_->channel(), (*crowd_)[group.members[0]].token, group.id,
-                                [&](const chat::v1::Entry& entry) {
+                                group.first_seq, [&](const chat::v1::Entry& entry) {
                                   const auto number = RequestNumber::FromId(entry.request_id());
-                                  if (!number) return;
+                                  if (!number || number->a != run_) return;
                                   if (!stored.emplace(number->c, entry.seq()).second) {
                                     ++outcome->duplicated;
                                   }

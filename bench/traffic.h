@@ -15,11 +15,12 @@
 #include "bench/lean_client.h"
 #include "bench/messages.h"
 #include "bench/outcome.h"
+#include "common/base/random.h"
 
 namespace im::bench {
 
 // Everyone of a crowd online, and what is sent among them. A message is in flight until the last
-// member but its sender's device has it. First AddGroup, then Connect, then Send.
+// member but its sender's device has it. First AddGroup or Adopt, then Connect, then Send.
 //
 // Send, Measure and latency belong to the loop's thread (ClientLoop::Do); the rest to one other.
 class Traffic {
@@ -31,6 +32,9 @@ class Traffic {
 
   // By their places in the crowd; the first one owns it. Returns the conversation's place.
   absl::StatusOr<size_t> AddGroup(const std::vector<size_t>& members);
+  // One that is there, and holds entries up to `last_seq`.
+  void Adopt(int64_t conversation_id, int64_t last_seq, const std::vector<size_t>& members);
+  size_t groups() const { return groups_.size(); }
   const std::vector<size_t>& members(size_t group) const { return groups_[group].members; }
   // Opens everybody's stream.
   absl::Status Connect();
@@ -57,6 +61,8 @@ class Traffic {
  private:
   struct Group {
     int64_t id = 0;
+    // What it held before.
+    int64_t first_seq = 0;
     std::vector<size_t> members;
     // The seqs at which its messages landed, by number.
     std::unordered_map<uint32_t, int64_t> seqs;
@@ -97,6 +103,8 @@ class Traffic {
 
   Crowd* const crowd_;
   Progress* const progress_;
+  // Conversations that others have played in hold their requests.
+  const uint32_t run_ = static_cast<uint32_t>(RandomBelow(UINT32_MAX));
   std::vector<Group> groups_;
   std::unordered_map<int64_t, size_t> group_of_;
   std::atomic<size_t> ready_{0};

@@ -1,22 +1,30 @@
 // Seeded accounts are the services' own: same rows, same behaviour.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "absl/strings/escaping.h"
 #include "bench/accounts.h"
 #include "bench/fanout.h"
+#include "bench/growth.h"
 #include "bench/history.h"
 #include "bench/login.h"
 #include "bench/online.h"
 #include "bench/pairs.h"
 #include "bench/parts.h"
+#include "bench/population.h"
 #include "bench/rate.h"
 #include "client/channel.h"
+#include "common/base/random.h"
 #include "im/auth/v1/accounts.grpc.pb.h"
 #include "im/chat/v1/contacts.grpc.pb.h"
+#include "im/chat/v1/conversations.grpc.pb.h"
+#include "im/chat/v1/messages.grpc.pb.h"
 #include "tests/support/stack.h"
 
 namespace im::testing {
@@ -24,6 +32,8 @@ namespace {
 
 using auth::v1::AccountService;
 using bench::Account;
+using chat::v1::ConversationService;
+using chat::v1::MessageService;
 
 class BenchSeedTest : public ::testing::Test {
  protected:
@@ -65,6 +75,59 @@ class BenchSeedTest : public ::testing::Test {
         "changed_at,refresh_expires_at}'::text[] AS row"
         "  FROM " +
         table + " t WHERE user_id = " + std::to_string(user_id) + ") AS rows");
+  }
+
+  std::string AccessToken(const Account& account) {
+    auth::v1::RefreshRequest request;
+    request.set_refresh_token(account.tokens.refresh_token());
+    const auto refreshed = channel_->Call(&AccountService::Stub::Refresh, request);
+    EXPECT_TRUE(refreshed.ok()) << refreshed.status().ToString();
+    return refreshed->tokens().access_token();
+  }
+
+  template <typename Method, typename Request>
+  auto Called(Method method, const Request& request, const std::string& token) {
+    const auto response = channel_->Call(method, request, token);
+    EXPECT_TRUE(response.ok()) << response.status().ToString();
+    return *response;
+  }
+
+  int64_t Say(int64_t conversation_id, const std::string& text, const std::string& token) {
+    chat::v1::SendMessageRequest request;
+    request.set_conversation_id(conversation_id);
+    request.set_request_id(RandomBytes(16));
+    request.mutable_content()->mutable_text()->set_body(text);
+    return Called(&MessageService::Stub::SendMessage, request, token).seq();
+  }
+
+  // All of a conversation: its row, its members' and its entries', with people by their place among
+  // `people`, and without ids, hashes and times. What a group's making says names people: its
+  // length.
+  std::string RowsOf(int64_t conversation_id, const std::vector<int64_t>& people) {
+    std::string places = "ARRAY[";
+    for (const int64_t one : people) {
+      places += (places.back() == '[' ? "" : ",") + std::to_string(one);
+    }
+    places += "]::bigint[]";
+    std::string rows;
+    for (const char* table : {"chat.conversations", "chat.members", "chat.entries"}) {
+      const bool whole = table == std::string("chat.conversations");
+      rows += stack_.database().Value(
+          "SELECT jsonb_agg(row ORDER BY row::text)::text FROM (SELECT ("
+          "  SELECT jsonb_object_agg(key, CASE"
+          "    WHEN value <> 'null' AND key LIKE '%user_id' THEN "
+          "      to_jsonb(array_position(" +
+          places +
+          ", (value #>> '{}')::bigint))"
+          "    WHEN key = 'content' AND to_jsonb(t) ->> 'kind' <> '10' THEN "
+          "      to_jsonb(length(value #>> '{}')) ELSE value END)"
+          "  FROM jsonb_each(to_jsonb(t)) WHERE key NOT IN ('id', 'conversation_id', 'at',"
+          "    'last_at', 'request_id', 'request_hash')) AS row FROM " +
+          table + " t WHERE " + (whole ? "id" : "conversation_id") + " = " +
+          std::to_string(conversation_id) + ") AS rows");
+      rows += '\n';
+    }
+    return rows;
   }
 
   Stack stack_;
@@ -185,6 +248,105 @@ TEST_F(BenchSeedTest, SeededMessagesAreLikeSentOnes) {
       bench::MeasureHistory(Target(), {.messages = {200, 300}, .seconds = 0.2});
   EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
   EXPECT_GT(outcome.latency.count(), 0);
+  ExpectSound();
+}
+
+// The same direct conversation and the same group, once by the services and once by SQL.
+TEST_F(BenchSeedTest, SeededConversationsAreThoseOfTheServices) {
+  constexpr int kPeople = 3;
+  constexpr int64_t kMessages = 4;
+  const std::string text(100, '.');
+  std::vector<std::vector<std::string>> told;
+  for (const bool seeds : {false, true}) {
+    std::vector<int64_t> people;
+    std::vector<std::string> tokens;
+    for (int i = 0; i < kPeople; ++i) {
+      const Account one = Seeded("person-" + std::to_string(i) + (seeds ? "-seeded" : ""));
+      people.push_back(one.user_id);
+      tokens.push_back(AccessToken(one));
+    }
+    std::vector<int64_t> ids;
+    if (seeds) {
+      const auto made = bench::SeedConversations(
+          Target().database_url, {{{people[0], people[1]}}, {people, /*group=*/true}});
+      ASSERT_TRUE(made.ok()) << made.status().ToString();
+      ids = *made;
+      // In two calls, as what grows is filled.
+      for (int64_t each : {kMessages - 1, int64_t{1}}) {
+        const absl::Status filled =
+            bench::SeedMessages(Target().database_url, ids, each, [](int64_t) {});
+        ASSERT_TRUE(filled.ok()) << filled.ToString();
+      }
+      ASSERT_TRUE(bench::Vacuum(Target().database_url).ok());
+    } else {
+      chat::v1::OpenDirectRequest open;
+      open.set_user_id(people[1]);
+      ids.push_back(Called(&ConversationService::Stub::OpenDirect, open, tokens[0])
+                        .conversation()
+                        .conversation_id());
+      chat::v1::CreateGroupRequest create;
+      create.set_request_id(RandomBytes(16));
+      create.set_title("Seeded");
+      create.add_user_ids(people[1]);
+      create.add_user_ids(people[2]);
+      ids.push_back(Called(&ConversationService::Stub::CreateGroup, create, tokens[0])
+                        .conversation()
+                        .conversation_id());
+      // The members in turn; a group's making is its first entry.
+      for (int64_t i = 0; i < kMessages; ++i) {
+        Say(ids[0], text, tokens[static_cast<size_t>((i + 1) % 2)]);
+        Say(ids[1], text, tokens[static_cast<size_t>((i + 2) % kPeople)]);
+      }
+    }
+    told.emplace_back();
+    for (const int64_t id : ids) told.back().push_back(RowsOf(id, people));
+    if (!seeds) continue;
+    // To the service they are its own: the same request again is none.
+    const std::string seq = "SELECT seq FROM chat.entries WHERE kind = 10 AND conversation_id = " +
+                            std::to_string(ids[1]) + " ORDER BY seq LIMIT 1";
+    const std::string entry =
+        " FROM chat.entries WHERE conversation_id = " + std::to_string(ids[1]) + " AND seq = (" +
+        seq + ")";
+    chat::v1::SendMessageRequest again;
+    again.set_conversation_id(ids[1]);
+    again.set_request_id(absl::HexStringToBytes(
+        stack_.database().Value("SELECT encode(uuid_send(request_id), 'hex')" + entry)));
+    again.mutable_content()->mutable_text()->set_body(text);
+    const int64_t sender = std::stoll(stack_.database().Value("SELECT sender_user_id" + entry));
+    const auto whose = std::find(people.begin(), people.end(), sender) - people.begin();
+    EXPECT_EQ(std::to_string(Called(&MessageService::Stub::SendMessage, again,
+                                    tokens[static_cast<size_t>(whose)])
+                                 .seq()),
+              stack_.database().Value(seq));
+    // And the next one comes behind them.
+    EXPECT_EQ(Say(ids[0], "next", tokens[0]), kMessages + 1);
+  }
+  EXPECT_NE(told[0][0].find("sent_seq"), std::string::npos);
+  EXPECT_EQ(told[0][0], told[1][0]);
+  EXPECT_EQ(told[0][1], told[1][1]);
+  ExpectSound();
+}
+
+TEST_F(BenchSeedTest, AWholePopulationIsSound) {
+  const bench::Outcome outcome =
+      bench::Seed(Target(), {.users = 150, .conversations = 100, .messages = 1'000});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM auth.accounts"), "150");
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.conversations"), "100");
+  EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.entries WHERE kind = 10"), "1000");
+  ExpectSound();
+}
+
+TEST_F(BenchSeedTest, GrowthIsCompleteAtEveryStep) {
+  const bench::Outcome outcome = bench::MeasureGrowth(
+      Target(),
+      {.max_messages = 10'000, .max_users = 1'000, .max_members = 10, .rate = 50, .seconds = 0.5});
+  EXPECT_TRUE(outcome.Passed()) << bench::ToText(outcome);
+  const std::string json = bench::ToJson(outcome);
+  for (const char* step : {"\"messages\": {\"10000\": {", "\"users\": {\"1000\": {",
+                           "\"members\": {\"2\": {", "\"10\": {"}) {
+    EXPECT_NE(json.find(step), std::string::npos) << step << " in " << json;
+  }
   ExpectSound();
 }
 
