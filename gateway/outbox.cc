@@ -94,7 +94,7 @@ bool Outbox::Pop(Frame* frame) {
 
 template <typename Predicate>
 void Outbox::Drop(Predicate drop) {
-  std::deque<Item> items = std::exchange(items_, {});
+  Fifo<Item> items = std::exchange(items_, {});
   keyed_.clear();
   answers_ = live_bytes_ = kept_bytes_ = 0;
   for (Item& item : items) {

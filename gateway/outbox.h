@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <unordered_map>
 
+#include "gateway/fifo.h"
 #include "gateway/frame.h"
 
 namespace im::gateway {
@@ -55,7 +55,7 @@ class Outbox {
   void Drop(Predicate drop);
 
   const size_t budget_;
-  std::deque<Item> items_;
+  Fifo<Item> items_;
   // Of the items with a key: the place, counted from the first item ever.
   std::unordered_map<std::string, uint64_t> keyed_;
   uint64_t popped_ = 0;

@@ -3,7 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -208,7 +208,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   std::vector<Place> places_ IM_GUARDED_BY(mu_);  // by Link::index
   uint64_t touched_ IM_GUARDED_BY(mu_) = 0;       // links to flush, one bit each
   bool leaving_ IM_GUARDED_BY(mu_) = false;
-  std::deque<Call> waiting_ IM_GUARDED_BY(mu_);
+  std::list<Call> waiting_ IM_GUARDED_BY(mu_);
   size_t waiting_bytes_ IM_GUARDED_BY(mu_) = 0;  // of their bodies
   std::vector<Pending> pending_ IM_GUARDED_BY(mu_);
   std::optional<Resume> resume_ IM_GUARDED_BY(mu_);

@@ -170,7 +170,7 @@ bool Session::TrySend(Call* call) {
 }
 
 void Session::SendWaiting() {
-  std::deque<Call> still;
+  std::list<Call> still;
   waiting_bytes_ = 0;
   bool blocked[2] = {false, false};
   for (Call& call : waiting_) {

@@ -178,8 +178,8 @@ void Call::Do(Errand* errand) {
 
 size_t Call::TakeData(uint8_t* bytes, size_t size, After* after) {
   size_t taken = 0;
-  while (taken < size && out_first_ < out_.size()) {
-    const grpc::Slice& slice = out_[out_first_].slice();
+  while (taken < size && !out_.empty()) {
+    const grpc::Slice& slice = out_.front().slice();
     if (out_offset_ < kPrefixBytes) {
       uint8_t prefix[kPrefixBytes];
       PutPrefix(slice.size(), prefix);
@@ -196,14 +196,9 @@ size_t Call::TakeData(uint8_t* bytes, size_t size, After* after) {
     out_offset_ += count;
     if (offset + count == slice.size()) {
       under_way_.fetch_sub(slice.size());
-      out_[out_first_++] = Frame();
+      out_.pop_front();
       out_offset_ = 0;
     }
-  }
-  if (out_first_ == out_.size()) {
-    // An idle stream holds no memory for this.
-    out_ = {};
-    out_first_ = 0;
   }
   GiveRoom();
   *after = After::kMore;

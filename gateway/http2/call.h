@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gateway/door.h"
+#include "gateway/fifo.h"
 #include "gateway/http2/grpc_wire.h"
 #include "gateway/http2/loop.h"
 
@@ -153,8 +154,7 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   bool finished_ = false;
   bool in_http_ = false;  // not in gRPC
   bool owes_room_ = false;
-  std::vector<Frame> out_;
-  size_t out_first_ = 0;
+  Fifo<Frame> out_;
   // Of the first frame, its prefix counted.
   size_t out_offset_ = 0;
   std::unique_ptr<grpc::Status> end_;
