@@ -8,8 +8,10 @@
 # Headers are included from the top of the tree: #include "common/base/error.h".
 
 if(IM_SANITIZE MATCHES thread)
-  add_library(im_abseil_mutex OBJECT ${CMAKE_SOURCE_DIR}/tests/sanitizers/abseil_mutex.cc)
-  target_link_libraries(im_abseil_mutex absl::synchronization)
+  add_library(im_libraries_order OBJECT
+    ${CMAKE_SOURCE_DIR}/tests/sanitizers/abseil_mutex.cc
+    ${CMAKE_SOURCE_DIR}/tests/sanitizers/grpc_calls.cc)
+  target_link_libraries(im_libraries_order absl::synchronization PkgConfig::GRPCPP)
 endif()
 
 function(im_target name)
@@ -18,9 +20,9 @@ function(im_target name)
   target_compile_options(${name} PRIVATE ${IM_WARNINGS})
   target_link_libraries(${name} PUBLIC ${ARG_DEPS} Threads::Threads)
   get_target_property(type ${name} TYPE)
-  if(TARGET im_abseil_mutex AND type STREQUAL EXECUTABLE)
-    target_sources(${name} PRIVATE $<TARGET_OBJECTS:im_abseil_mutex>)
-    target_link_libraries(${name} PRIVATE absl::synchronization)
+  if(TARGET im_libraries_order AND type STREQUAL EXECUTABLE)
+    target_sources(${name} PRIVATE $<TARGET_OBJECTS:im_libraries_order>)
+    target_link_libraries(${name} PRIVATE absl::synchronization PkgConfig::GRPCPP)
   endif()
 endfunction()
 
@@ -57,7 +59,7 @@ function(im_test name)
   add_executable(${name} ${ARG_SOURCES})
   im_target(${name} DEPS ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   # GoogleMock's templates take long to optimise, and gain nothing by it.
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O0>)
+  target_compile_options(${name} PRIVATE -O0)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
   if(NOT ARG_TIMEOUT)
