@@ -198,7 +198,8 @@ void Connection::OnReady(uint32_t events) {
 }
 
 bool Connection::Begin() {
-  if (nghttp2_session_server_new2(&session_, Callbacks::All(), this, Callbacks::Options()) != 0) {
+  if (nghttp2_session_server_new3(&session_, Callbacks::All(), this, Callbacks::Options(),
+                                  memory_.functions()) != 0) {
     return false;
   }
   const nghttp2_settings_entry settings[] = {

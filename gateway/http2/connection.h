@@ -10,6 +10,7 @@
 
 #include "gateway/http2/call.h"
 #include "gateway/http2/loop.h"
+#include "gateway/http2/session_memory.h"
 #include "gateway/http2/socket.h"
 
 namespace im::gateway::http2 {
@@ -67,6 +68,7 @@ class Connection : public Loop::Waiter, public Stream {
   const ConnectionOptions* const options_;
   const std::unique_ptr<Socket> socket_;
   const std::string address_;
+  SessionMemory memory_;
   nghttp2_session* session_ = nullptr;  // from the handshake on
   std::unordered_map<int32_t, std::shared_ptr<Call>> calls_;
   // What the socket did not take, from pending_first_ on.
