@@ -22,6 +22,8 @@ namespace im::rpc {
 namespace {
 
 constexpr std::chrono::seconds kHealthPatience{3};
+// How often it is looked until all is well for the first time: whoever started it waits for that.
+constexpr std::chrono::milliseconds kFirstLooks{20};
 
 // Puts the name of a service that the generic one handles on reflection's list, which is made from
 // registered methods: one that nobody calls.
@@ -201,13 +203,22 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
     auto* health = server->server_->GetHealthCheckService();
     health->SetServingStatus(false);
     server->checked_at_.store(std::chrono::steady_clock::now());
+    const auto look = [raw = server.get(), health, healthy = config.healthy] {
+      const bool well = healthy();
+      raw->checked_at_.store(std::chrono::steady_clock::now());
+      health->SetServingStatus(!raw->draining_.load() && well);
+      return well;
+    };
     server->health_ = std::make_unique<Ticker>(
-        std::chrono::seconds(1), [raw = server.get(), health, healthy = config.healthy] {
-          const bool well = healthy();
-          raw->checked_at_.store(std::chrono::steady_clock::now());
-          health->SetServingStatus(!raw->draining_.load() && well);
+        std::chrono::seconds(1), [raw = server.get(), look, was_well = false]() mutable {
+          Mutex mu;
+          CondVar never;
+          while (!look() && !was_well && !raw->draining_.load()) {
+            MutexLock lock(&mu);
+            never.WaitUntil(&mu, std::chrono::steady_clock::now() + kFirstLooks);
+          }
+          was_well = true;
         });
-    server->health_->Wake();
     // A check that hangs (a database that was stopped, say) is an answer, too.
     server->health_watch_ =
         std::make_unique<Ticker>(std::chrono::seconds(1), [raw = server.get(), health] {
@@ -232,6 +243,8 @@ void Server::Drain() {
 
 void Server::Shutdown(std::chrono::milliseconds grace) {
   if (server_ == nullptr) return;
+  // Ends its first looks, too.
+  draining_.store(true);
   server_->Shutdown(std::chrono::system_clock::now() + grace);
   server_->Wait();
   // After the calls, for a check may hang.

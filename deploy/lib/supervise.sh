@@ -83,9 +83,10 @@ service_pid() {
   sv_known "$1" && [[ $(cat "$dir/stat" 2>/dev/null) == run* ]] && cat "$dir/pid"
 }
 
+# start_service NAME: does not wait for it: sv would look every half second. wait_healthy does.
 start_service() {
   rm -f "$(service_dir "$1")/down" "$(service_dir "$1")/deaths"
-  sv -w 10 up "$(service_dir "$1")" >/dev/null 2>&1 || true
+  sv up "$(service_dir "$1")" >/dev/null 2>&1 || true
 }
 
 # stop_service NAME: PostgreSQL may need a while for its last checkpoint, a daemon for its drain.

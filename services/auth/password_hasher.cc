@@ -81,7 +81,9 @@ PasswordHasher::PasswordHasher(const HashingOptions& options)
 absl::StatusOr<std::unique_ptr<PasswordHasher>> PasswordHasher::Create(
     const HashingOptions& options) {
   std::unique_ptr<PasswordHasher> hasher(new PasswordHasher(options));
-  IM_RETURN_IF_ERROR(hasher->Hash("whether it works").status());
+  // Whether the memory is there. One pass tells; all of them would be most of the start.
+  PasswordHasher probe({.memory_kib = options.memory_kib, .passes = 1});
+  IM_RETURN_IF_ERROR(probe.Hash("whether it works").status());
   return hasher;
 }
 
