@@ -213,21 +213,18 @@ int main(int argc, char** argv) {
   add_seconds(command, &login.seconds);
 
   im::bench::OverloadOptions overload;
-  CLI::App* overload_command = app.add_subcommand(
-      "overload", "Find out how much is possible, then send several times as much");
-  overload_command->add_option("--clients", overload.clients, "How many clients send")
-      ->check(CLI::Range(2, 10'000))
-      ->capture_default_str();
-  overload_command->add_option("--times", overload.times, "How many times what is possible is sent")
+  command = add("overload", "Find out how much is possible, then send several times as much",
+                "overload --clients 200 --times 3",
+                [&](const im::bench::Target& found) -> im::bench::Outcome {
+                  return im::bench::MeasureOverload(found, overload);
+                });
+  add_number(command, "--clients", &overload.clients, 2, 10'000, "How many clients send");
+  command->add_option("--times", overload.times, "How many times what is possible is sent")
       ->check(CLI::Range(0.1, 100.0))
       ->capture_default_str();
-  overload_command->add_option("--seconds", overload.seconds, "How long the overload lasts")
+  command->add_option("--seconds", overload.seconds, "How long the overload lasts")
       ->check(CLI::Range(1.0, 600.0))
       ->capture_default_str();
-  overload_command->add_flag("--json", overload.json, "Print one JSON object");
-  AddTargetOptions(overload_command, &overload.target);
-  overload_command->footer("Example: im-bench overload --clients 200 --times 3");
-  overload_command->callback([&] { exit_status = im::bench::RunOverload(overload); });
 
   try {
     app.parse(argc, argv);

@@ -1,7 +1,6 @@
 #include "bench/overload.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <set>
@@ -11,9 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bench/crowd.h"
-#include "bench/json.h"
 #include "bench/messages.h"
-#include "bench/outcome.h"
 #include "bench/overload_client.h"
 #include "bench/progress.h"
 #include "common/base/error.h"
@@ -190,6 +187,7 @@ class Run {
       });
     });
     const double rate = result_.possible * options_.times;
+    const ProcessUses before = LookAtProcesses(target_);
     const auto from = steady_clock::now();
     const auto end = from + Micros(options_.seconds);
     int64_t count = 0;
@@ -208,12 +206,14 @@ class Run {
     result_.unanswered = static_cast<int64_t>(AwaitAnswers());
     const OverloadClient::Counts counts = Take();
     result_.offered = static_cast<double>(counts.sent) / seconds;
-    result_.accepted = static_cast<double>(counts.acknowledged) / seconds;
+    result_.per_second = static_cast<double>(counts.acknowledged) / seconds;
+    result_.seconds = seconds;
+    result_.processes = Between(before, LookAtProcesses(target_), seconds);
     result_.sent = counts.sent;
-    result_.acknowledged = counts.acknowledged;
+    result_.messages = counts.acknowledged;
     result_.refused = counts.refused;
     result_.untyped = counts.untyped;
-    result_.accepted_latency = counts.accepted_latency;
+    result_.latency = counts.accepted_latency;
     result_.refused_latency = counts.refused_latency;
     result_.failure = counts.failure;
   }
@@ -253,69 +253,47 @@ class Run {
   OverloadResult result_;
 };
 
-std::string ToJson(const OverloadResult& result, const OverloadOptions& options) {
+void Describe(const OverloadOptions& options, OverloadResult* result) {
   JsonObject unary;
-  for (const auto& [what, count] : result.unary) unary.Add(what, count);
-  JsonObject object;
-  object.Add("scenario", "overload")
-      .Add("clients", options.clients)
+  for (const auto& [what, count] : result->unary) unary.Add(what, count);
+  result->scenario = "overload";
+  result->counted = "messages accepted";
+  result->more.Add("clients", options.clients)
       .Add("times", options.times)
-      .Add("possible_per_second", result.possible)
-      .Add("offered_per_second", result.offered)
-      .Add("accepted_per_second", result.accepted)
-      .Add("accepted_ms", LatencyJson(result.accepted_latency))
-      .Add("refused_ms", LatencyJson(result.refused_latency))
-      .Add("unary_ms", LatencyJson(result.unary_latency))
+      .Add("possible_per_second", result->possible)
+      .Add("offered_per_second", result->offered)
+      .Add("refused_ms", LatencyJson(result->refused_latency))
+      .Add("unary_ms", LatencyJson(result->unary_latency))
       .Add("unary", unary)
-      .Add("sent", result.sent)
-      .Add("acknowledged", result.acknowledged)
-      .Add("refused", result.refused)
-      .Add("untyped", result.untyped)
-      .Add("unanswered", result.unanswered)
-      .Add("lost", result.lost)
-      .Add("duplicated", result.duplicated)
-      .Add("recovery_ms", result.recovery_ms);
-  if (!result.failure.ok()) object.Add("error", result.failure.ToString());
-  return object.text();
-}
-
-std::string ToText(const OverloadResult& result, const OverloadOptions& options) {
-  std::string text = absl::StrFormat(
-      "%d clients: %.0f messages/s are possible, %.0f/s were sent, %.0f/s accepted\n"
-      "accepted, ms: %s\nrefused, ms: %s\nunary, ms: %s\n",
-      options.clients, result.possible, result.offered, result.accepted,
-      LatencyText(result.accepted_latency), LatencyText(result.refused_latency),
-      LatencyText(result.unary_latency));
-  for (const auto& [what, count] : result.unary) absl::StrAppend(&text, "  ", what, ": ", count);
-  absl::StrAppendFormat(
-      &text,
-      "\nacknowledged %d, refused %d (untyped %d), unanswered %d; lost %d, duplicated %d\n"
-      "as before %.0f ms after the end\n",
-      result.acknowledged, result.refused, result.untyped, result.unanswered, result.lost,
-      result.duplicated, result.recovery_ms);
-  if (!result.failure.ok()) {
-    absl::StrAppend(&text, "did not end: ", result.failure.ToString(), "\n");
+      .Add("sent", result->sent)
+      .Add("refused", result->refused)
+      .Add("untyped", result->untyped)
+      .Add("unanswered", result->unanswered)
+      .Add("recovery_ms", result->recovery_ms);
+  std::string& text = result->more_text;
+  text = absl::StrFormat(
+      "%d clients: %.0f messages/s are possible, %.0f/s were sent\nrefused, ms: %s\nunary, ms: "
+      "%s\n",
+      options.clients, result->possible, result->offered, LatencyText(result->refused_latency),
+      LatencyText(result->unary_latency));
+  for (const auto& [what, count] : result->unary) absl::StrAppend(&text, "  ", what, ": ", count);
+  absl::StrAppendFormat(&text,
+                        "\nacknowledged %d, refused %d (untyped %d), unanswered %d\nas before %.0f "
+                        "ms after the end\n",
+                        result->messages, result->refused, result->untyped, result->unanswered,
+                        result->recovery_ms);
+  if (result->failure.ok() && result->untyped + result->unanswered > 0) {
+    result->failure =
+        absl::AbortedError("messages were refused without a time to wait, or never answered");
   }
-  return text + (result.Passed() ? "PASSED\n" : "FAILED\n");
 }
 
 }  // namespace
 
 OverloadResult MeasureOverload(const Target& target, const OverloadOptions& options) {
-  return Run(target, options).Go();
-}
-
-int RunOverload(const OverloadOptions& options) {
-  const auto target = FindTarget(options.target);
-  if (!target.ok()) {
-    std::fprintf(stderr, "im-bench: %s\n", target.status().ToString().c_str());
-    return 2;
-  }
-  const OverloadResult result = MeasureOverload(*target, options);
-  std::fputs(
-      options.json ? (ToJson(result, options) + "\n").c_str() : ToText(result, options).c_str(),
-      stdout);
-  return result.Passed() ? 0 : 1;
+  OverloadResult result = Run(target, options).Go();
+  Describe(options, &result);
+  return result;
 }
 
 }  // namespace im::bench

@@ -152,7 +152,7 @@ passed "services on TCP with mutual TLS are asked as the gateway asks them"
 
 has "report: wrote $work/report/performance.md" ./im bench report --quick --out "$work/report"
 grep -q "^| storm of 5,000 | [0-9]" "$work/report/performance.md"
-for plot in rate history; do python3 -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' "$work/report/performance/$plot.svg"; done
+for plot in rate history growth-messages growth-users growth-members; do python3 -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' "$work/report/performance/$plot.svg"; done
 passed "every scenario of the load generator runs and is complete"
 
 has "everything stopped" ./im down
