@@ -35,8 +35,8 @@ struct ServerConfig {
   std::vector<std::string> generic_services;
   // Generated callback services.
   std::vector<grpc::Service*> services;
-  // Whether the process can work; asked once a second, and often until it can for the first time, on
-  // a thread of its own, for the standard health service.
+  // Whether the process can work; asked once a second, and often until it can for the first time,
+  // on a thread of its own, for the standard health service.
   std::function<bool()> healthy;
   int max_receive_bytes = 1 << 20;
   // A connection without a call ends after this; 0: never.
