@@ -76,7 +76,9 @@ void CheckValues(const GatewayConfig& values) {
         "heartbeat_seconds has its bounds");
   Check(values.session.queue_bytes >= 4096 && values.session.queue_bytes <= size_t{64} << 20,
         "session_queue_bytes has its bounds");
-  Check(values.session.max_frame_bytes <= size_t{900} << 10, "max_frame_bytes has its bounds");
+  Check(values.session.max_frame_bytes >= size_t{32} << 10 &&
+            values.session.max_frame_bytes <= size_t{900} << 10,
+        "max_frame_bytes has its bounds");
   for (const auto& scopes : values.limits.per_minute) {
     for (const int limit : scopes) Check(limit >= 0, "no limit is negative");
   }
