@@ -193,7 +193,14 @@ TEST_F(ExtraTest, ASlowServiceSlowsTheSenderDown) {
   EXPECT_EQ(peer.headers["grpc-status"], "0");
 }
 
-TEST_F(ExtraTest, MessagesHaveALimitBothWays) {
+TEST_F(ExtraTest, ResponsesHaveALimit) {
+  // Four frames are less than one message of the flood.
+  options_.session.max_frame_bytes = kFloodBytes / 4 - 1;
+  Open();
+  EXPECT_EQ(Call("Flood")->End().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(ExtraTest, RequestsHaveALimit) {
   options_.session.max_frame_bytes = 32 << 10;
   Open();
   auto large = Call("Echo");
