@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include <mutex>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -211,11 +212,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
     };
     server->health_ = std::make_unique<Ticker>(
         std::chrono::seconds(1), [raw = server.get(), look, was_well = false]() mutable {
-          Mutex mu;
-          CondVar never;
           while (!look() && !was_well && !raw->draining_.load()) {
-            MutexLock lock(&mu);
-            never.WaitUntil(&mu, std::chrono::steady_clock::now() + kFirstLooks);
+            std::this_thread::sleep_for(kFirstLooks);
           }
           was_well = true;
         });
