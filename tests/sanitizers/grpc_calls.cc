@@ -5,8 +5,10 @@
 // - What was done before operations are started happens before what is done when they are complete:
 //   their tag stands for that.
 // - All reactions to a call on the server happen before its last, OnDone.
-// - What was done with a slice happens before the memory that it shares is given back.
+// - What was done with a slice happens before the memory that it shares is given back, and what was
+//   done before it is sent before it is read where it arrives, which within a process is the same.
 #include <dlfcn.h>
+#include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
@@ -90,6 +92,17 @@ void Started(void* tag) {
   __tsan_release(tag);
 }
 
+// Constants have 1 for a count, and what fits into the slice itself has none.
+bool IsShared(const grpc_slice& slice) { return reinterpret_cast<uintptr_t>(slice.refcount) > 1; }
+
+void Sent(const grpc_op& op) {
+  if (op.op != GRPC_OP_SEND_MESSAGE) return;
+  const grpc_slice_buffer& sent = op.data.send_message.send_message->data.raw.slice_buffer;
+  for (size_t i = 0; i < sent.count; ++i) {
+    if (IsShared(sent.slices[i])) __tsan_release(sent.slices[i].refcount);
+  }
+}
+
 grpc_event Completed(grpc_event event) {
   if (event.type == GRPC_OP_COMPLETE && event.tag != nullptr) __tsan_acquire(event.tag);
   return event;
@@ -105,6 +118,7 @@ Function* Original(const char* name, Function*) {
 grpc_call_error grpc_call_start_batch(grpc_call* call, const grpc_op* ops, size_t count, void* tag,
                                       void* reserved) {
   static auto* const start = Original("grpc_call_start_batch", &grpc_call_start_batch);
+  for (size_t i = 0; i < count; ++i) Sent(ops[i]);
   Started(tag);
   return start(call, ops, count, tag, reserved);
 }
@@ -123,12 +137,25 @@ grpc_event grpc_completion_queue_pluck(grpc_completion_queue* queue, void* tag,
 
 void grpc_slice_unref(grpc_slice slice) {
   static auto* const unref = Original("grpc_slice_unref", &grpc_slice_unref);
-  // Constants have 1 for a count, and what fits into the slice itself has none.
-  if (reinterpret_cast<uintptr_t>(slice.refcount) > 1) {
+  if (IsShared(slice)) {
     __tsan_release(slice.refcount);
     __tsan_acquire(slice.refcount);
   }
   unref(slice);
+}
+
+int grpc_byte_buffer_reader_next(grpc_byte_buffer_reader* reader, grpc_slice* slice) {
+  static auto* const next = Original("grpc_byte_buffer_reader_next", &grpc_byte_buffer_reader_next);
+  const int found = next(reader, slice);
+  if (found != 0 && IsShared(*slice)) __tsan_acquire(slice->refcount);
+  return found;
+}
+
+int grpc_byte_buffer_reader_peek(grpc_byte_buffer_reader* reader, grpc_slice** slice) {
+  static auto* const peek = Original("grpc_byte_buffer_reader_peek", &grpc_byte_buffer_reader_peek);
+  const int found = peek(reader, slice);
+  if (found != 0 && IsShared(**slice)) __tsan_acquire((*slice)->refcount);
+  return found;
 }
 
 namespace grpc::internal {
