@@ -22,7 +22,7 @@ shell     shellcheck
 proto     buf lint, and buf breaking against the last release
 tidy      clang-tidy and clang's thread-safety analysis, on what changed since they last passed
 setup     ./im itself: up, up again, kill, restart, down; the example in Python against it; backup and restore
-judges    h2spec, gRPC's interop clients of Go and Java, grpcurl, ghz and a client in Node at the gateway's door
+judges    h2spec, gRPC's interop clients of Go and Java, grpcurl, ghz, clients in Node and Python at the door
 fuzz      libFuzzer with ASan and UBSan on what strangers send; --seconds N a target (60)
 compose   deploy/docker-compose.yml: up, chat, kill, down
 asan      all tests of ctest, and the programs they start, with ASan and UBSan

@@ -1,10 +1,11 @@
 #!/bin/bash
 # Judges that were not written here, at a whole set-up of its own: h2spec, gRPC's interop clients of Go and Java,
-# grpcurl, ghz, a stock client in Node. They come through their languages' package registries, in versions that are
-# fixed here. Expects the release build to be there.
+# grpcurl, ghz, stock clients in Node and Python. They come through their languages' package registries, in versions
+# that are fixed here. Expects the release build to be there.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
+. tests/setup/lib.sh
 here=$root/tests/judges
 tools=$root/build/judges
 logs=$root/build/logs
@@ -23,7 +24,6 @@ finish() {
   exit $status
 }
 trap finish EXIT
-passed() { echo "ok - $1"; }
 
 # fetch WHAT COMMAND...: says what to do when a registry cannot be reached.
 fetch() {
@@ -45,8 +45,13 @@ judge() {
     exit 1
   fi
 }
-free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+# start COMMAND...: prints nothing, but its log if it fails.
+start() {
+  if ! "$@" >"$logs/judges-start.log" 2>&1; then
+    tail -n 30 "$logs/judges-start.log"
+    echo "failed: $*"
+    exit 1
+  fi
 }
 
 export GOFLAGS="-mod=readonly -buildvcs=false"
@@ -54,8 +59,17 @@ fetch Go env -C "$here/go" go build -o "$tools/" github.com/summerwind/h2spec/cm
   github.com/fullstorydev/grpcurl/cmd/grpcurl google.golang.org/grpc/interop/client \
   google.golang.org/grpc/interop/server
 fetch Go env -C "$here/ghz" go build -o "$tools/" github.com/bojand/ghz/cmd/ghz
-fetch npm npm install --silent --no-audit --no-fund --no-save --prefix "$tools/node" \
-  @grpc/grpc-js@1.11.1 @grpc/proto-loader@0.7.13
+# What is there and current is kept; the copy of the lock file says what is there.
+if ! cmp -s "$here/node/package-lock.json" "$tools/node/installed.json"; then
+  rm -rf "$tools/node"
+  mkdir "$tools/node"
+  cp "$here"/node/package*.json "$tools/node/"
+  fetch npm npm ci --loglevel error --ignore-scripts --no-audit --no-fund --prefix "$tools/node"
+  cp "$here/node/package-lock.json" "$tools/node/installed.json"
+fi
+fetch PyPI examples/python/environment.sh "$tools/python"
+"$tools/python/venv/bin/python" -m grpc_tools.protoc -I "$here/proto/grpc/testing" --python_out="$tools/python/stubs" \
+  --grpc_python_out="$tools/python/stubs" test.proto
 if ! cmp -s "$here/java/pom.xml" "$tools/java/pom.xml"; then
   rm -rf "$tools/java"
   fetch Maven mvn -q -B -f "$here/java/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
@@ -63,13 +77,19 @@ if ! cmp -s "$here/java/pom.xml" "$tools/java/pom.xml"; then
   cp "$here/java/pom.xml" "$tools/java/pom.xml"
 fi
 
-interop=$(free_port)
+port=$(any_port)
+# Within the hundred that are free, beyond those of the set-up.
+interop=$((port + 50))
 "$tools/server" -port "$interop" >"$logs/interop-server.log" 2>&1 &
 server=$!
-port=$((20000 + $(free_port) % 10000))
-./im up --port "$port" >"$logs/judges-up.log" 2>&1 || { tail -n 30 "$logs/judges-up.log"; exit 1; }
+serves() {
+  kill -0 "$server" 2>/dev/null || { tail -n 20 "$logs/interop-server.log"; echo "failed: the interop server"; exit 1; }
+  (exec 3<>"/dev/tcp/127.0.0.1/$interop") 2>/dev/null
+}
+until_true "the interop server listens" serves
+start ./im up --port "$port"
 sed -i "/^\[upstreams\]/a extra = \"grpc.testing=127.0.0.1:$interop\"" "$IM_HOME/etc/gateway.conf"
-./im restart gateway >"$logs/judges-up.log" 2>&1
+start ./im restart gateway
 ca=$IM_HOME/certs/ca.crt
 plain=127.0.0.1:$port secure=localhost:$((port + 1))
 
@@ -125,6 +145,15 @@ passed "ghz: 5,000 unary calls, 50 at a time"
 for address in "$plain" "$secure"; do
   options=("$here/proto,$root/proto" "$address")
   [ "$address" = "$plain" ] || options+=("$ca")
-  NODE_PATH=$tools/node/node_modules timeout 240 node "$here/node/client.js" "${options[@]}"
+  NODE_PATH=$tools/node/node_modules timeout 240 node "$here/node/client.js" "${options[@]}" ||
+    { echo "failed: Node, $address"; exit 1; }
 done
 passed "a stock client in Node, in plaintext and through TLS"
+
+for address in "$plain" "$secure"; do
+  options=("$address")
+  [ "$address" = "$plain" ] || options+=("$ca")
+  PYTHONPATH=$tools/python/stubs timeout 240 "$tools/python/venv/bin/python" -u "$here/python/client.py" "${options[@]}" ||
+    { echo "failed: Python, $address"; exit 1; }
+done
+passed "a stock client in Python, in plaintext and through TLS"

@@ -33,9 +33,23 @@ until_true() {
   done
 }
 
-# any_port: well below the ports that programs get when they ask for any; with those after it, likely free.
+# any_port: one that is free, as the 99 after it are; below those that programs get when they ask for any.
 any_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(20000 + s.getsockname()[1] % 10000)'
+  python3 -c '
+import random, socket
+
+def is_free(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the gateway does: ended connections hold no port
+        try:
+            s.bind(("", port))
+            s.listen()
+            return True
+        except OSError:
+            return False
+
+print(next(port for port in iter(lambda: random.randrange(20000, 29900), None)
+           if all(map(is_free, range(port, port + 100)))))'
 }
 
 # logs_are_clean TEXT...: no log of the set-up, PostgreSQL's included, holds one of the texts, a token of ours or a
