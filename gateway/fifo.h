@@ -12,9 +12,20 @@ namespace im::gateway {
 template <typename T>
 class Fifo {
  public:
+  Fifo() = default;
+  // The other is empty then.
+  Fifo(Fifo&& other) noexcept
+      : items_(std::exchange(other.items_, {})), first_(std::exchange(other.first_, 0)) {}
+  Fifo& operator=(Fifo&& other) noexcept {
+    items_ = std::exchange(other.items_, std::vector<T>());
+    first_ = std::exchange(other.first_, 0);
+    return *this;
+  }
   bool empty() const { return first_ == items_.size(); }
   size_t size() const { return items_.size() - first_; }
   T& front() { return items_[first_]; }
+  // Items it has memory for.
+  size_t capacity() const { return items_.capacity(); }
   // The item that is so many behind the front.
   T& operator[](size_t place) { return items_[first_ + place]; }
   auto begin() { return items_.begin() + static_cast<std::ptrdiff_t>(first_); }

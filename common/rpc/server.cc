@@ -23,8 +23,10 @@ namespace im::rpc {
 namespace {
 
 constexpr std::chrono::seconds kHealthPatience{3};
-// How often it is looked until all is well for the first time: whoever started it waits for that.
-constexpr std::chrono::milliseconds kFirstLooks{20};
+// When it is looked again until all is well for the first time, twice as late each time: whoever
+// started it waits for that.
+constexpr std::chrono::milliseconds kFirstLook{20};
+constexpr std::chrono::milliseconds kLook{1000};
 
 // Puts the name of a service that the generic one handles on reflection's list, which is made from
 // registered methods: one that nobody calls.
@@ -210,12 +212,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
       health->SetServingStatus(!raw->draining_.load() && well);
       return well;
     };
-    server->health_ = std::make_unique<Ticker>(
-        std::chrono::seconds(1), [raw = server.get(), look, was_well = false]() mutable {
-          while (!look() && !was_well && !raw->draining_.load()) {
-            std::this_thread::sleep_for(kFirstLooks);
+    server->health_ =
+        std::make_unique<Ticker>(kLook, [raw = server.get(), look, next = kFirstLook]() mutable {
+          for (; !look() && next < kLook && !raw->draining_.load(); next *= 2) {
+            std::this_thread::sleep_for(next);
           }
-          was_well = true;
+          next = kLook;
         });
     // A check that hangs (a database that was stopped, say) is an answer, too.
     server->health_watch_ =

@@ -118,22 +118,26 @@ stage_build() {
   build "$PRESET"
 }
 
-# What fails beside other tests is run once more, alone. If it passes then, a race depends on the machine's
-# load: that does not fail the stage, but is told, in the last lines, too.
+# What fails beside other tests is run once more, alone. If it passes then, an expectation depends on the
+# machine's load: that does not fail the stage, but is told, in the last lines, too. What crashed or hung, and
+# more than two of them, has failed.
 stage_unit() {
   local dir=$BUILD total bad status=0
-  rm -f "$dir/ctest.count" "$dir/ctest.flaky"
+  local again=$dir/Testing/Temporary/LastTestsFailed.log
+  rm -f "$dir/ctest.count" "$dir/ctest.once" "$dir/ctest.flaky"
   run_ctest "$dir" -j"$(nproc)" || status=$?
   read -r bad total < <(ctest_failures "$dir/ctest.log")
   if [ "$status" -ne 0 ] && [ "${bad:-0}" -gt 0 ]; then
-    local failed=$dir/Testing/Temporary/LastTestsFailed.log
-    cut -d: -f2 "$failed" | sort >"$dir/ctest.once"
+    cut -d: -f2 "$again" | sort >"$dir/ctest.once"
     cp "$dir/ctest.log" "$LOGS/ctest-first.log"
+  fi
+  if [ -s "$dir/ctest.once" ] && [ "$bad" -le 2 ] &&
+    ! grep -qE '\*\*\*(Exception|Timeout|Not Run)|Subprocess (aborted|killed|terminated)' "$dir/ctest.log"; then
     printf '\n=== once more, alone: %s\n' "$(paste -sd' ' "$dir/ctest.once")"
     status=0
     run_ctest "$dir" --rerun-failed || status=$?
-    [ "$status" -ne 0 ] || : >"$failed"
-    cut -d: -f2 "$failed" | sort | comm -23 "$dir/ctest.once" - >"$dir/ctest.flaky"
+    [ "$status" -ne 0 ] || : >"$again"
+    cut -d: -f2 "$again" | sort | comm -23 "$dir/ctest.once" - >"$dir/ctest.flaky"
     read -r bad _ < <(ctest_failures "$dir/ctest.log")
   fi
   echo "$((total - bad)) $bad" >"$dir/ctest.count"

@@ -301,8 +301,9 @@ void Writer::ShowTyping(const TypingItem& item) {
 }
 
 int WriterCount(int configured) {
-  return configured > 0 ? configured
-                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency() / 2));
+  // Eight store more than any one gateway passes on.
+  const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+  return configured > 0 ? configured : std::clamp(cores / 2, 1, 8);
 }
 
 Writers::Writers(int count, const WriterOptions& options, Publisher* publisher, Epoch* epoch) {

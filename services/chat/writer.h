@@ -28,7 +28,8 @@
 
 namespace im::chat {
 
-// As many as configured; 0: one for two cores, since PostgreSQL works for each on another.
+// As many as configured; 0: one for two cores, since PostgreSQL works for each on another, and at
+// most eight.
 int WriterCount(int configured);
 
 struct WriterOptions {

@@ -1,6 +1,7 @@
 #include "services/chat/writer_queue.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "common/base/error.h"
@@ -10,11 +11,13 @@ namespace im::chat {
 namespace {
 
 using std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
 
 // Messages that gathering is expected to bring, so that it is done.
-constexpr double kWorthGathering = 2;
-// What came longer ago than this counts for less than half in the pace.
-constexpr double kPaceSeconds = 0.02;
+constexpr double kWorthGathering = 1.5;
+
+// What came so long ago weighs in the pace.
+double WeightOfOld(steady_clock::duration age) { return std::exp(-Seconds(age).count() / 0.02); }
 
 prometheus::Counter& RefusedCounter() {
   static auto& counter =
@@ -75,9 +78,11 @@ void WriterQueue::Await(size_t count, steady_clock::time_point until) {
 }
 
 void WriterQueue::Gather(size_t most) {
-  using Seconds = std::chrono::duration<double>;
-  if (pace_ * Seconds(limits_.gather).count() < kWorthGathering) return;
-  Await(most, steady_clock::now() + limits_.gather);
+  if (sends_.empty()) return;
+  const auto now = steady_clock::now();
+  const double pace = pace_ * WeightOfOld(now - taken_at_);
+  if (pace * Seconds(limits_.gather).count() < kWorthGathering) return;
+  Await(most, now + limits_.gather);
 }
 
 WriterQueue::Work WriterQueue::Take(size_t most, bool wait) {
@@ -91,10 +96,10 @@ WriterQueue::Work WriterQueue::Take(size_t most, bool wait) {
     // Since the first came, or since the last were taken, for the work on those.
     const auto took = now - std::max(sends_.front().waiting.since, taken_at_);
     round_ += (took - round_) / 4;
-    const double since = std::chrono::duration<double>(now - taken_at_).count();
+    const auto since = std::max(now - taken_at_, steady_clock::duration(1));
+    const double old = WeightOfOld(since);
     const auto count = static_cast<double>(std::min(sends_.size(), most));
-    // A mean that forgets with time.
-    pace_ += (count - pace_ * since) / (since + kPaceSeconds);
+    pace_ = pace_ * old + count / Seconds(since).count() * (1 - old);
     taken_at_ = now;
     most_ = most;
   }

@@ -79,14 +79,17 @@ TEST(WriterQueueTest, TakesNoMoreThanThePaceOfLateAllows) {
   EXPECT_LT(taken, 60);
 }
 
-// The taker is on a thread of its own; what it took is counted when it is done.
+// As fast as it goes.
+void PutAndTakeMany(WriterQueue* queue) {
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(Put(queue, Message()).ok());
+    queue->Take(1, true);
+  }
+}
+
 TEST(WriterQueueTest, GathersWhenMuchComes) {
   WriterQueue queue({.gather = std::chrono::seconds(20)});
-  // As fast as it goes.
-  for (int i = 0; i < 1000; ++i) {
-    ASSERT_TRUE(Put(&queue, Message()).ok());
-    queue.Take(1, true);
-  }
+  PutAndTakeMany(&queue);
   size_t taken = 0;
   const auto from = steady_clock::now();
   std::thread taker([&] { taken = queue.Take(3, true).sends.size(); });
@@ -106,16 +109,21 @@ TEST(WriterQueueTest, GathersWhenMuchComes) {
   EXPECT_EQ(taken, 1U);
 }
 
-TEST(WriterQueueTest, DoesNotGatherWhenLittleComes) {
-  WriterQueue queue({.gather = milliseconds(200)});
-  // Three a second are worth 0.6 of them.
-  for (int i = 0; i < 3; ++i) {
-    std::this_thread::sleep_for(milliseconds(300));
-    ASSERT_TRUE(Put(&queue, Message()).ok());
-    const auto from = steady_clock::now();
-    EXPECT_EQ(queue.Take(10, true).sends.size(), 1U);
-    EXPECT_LT(steady_clock::now() - from, milliseconds(190));
-  }
+// What was much a while ago is nothing now; and nobody gathers for what is no message.
+TEST(WriterQueueTest, ForgetsThatMuchCame) {
+  WriterQueue queue({.gather = milliseconds(4000)});
+  PutAndTakeMany(&queue);
+  TypingItem typing;
+  ASSERT_TRUE(queue.Put(&typing).ok());
+  auto from = steady_clock::now();
+  EXPECT_EQ(queue.Take(10, true).typings.size(), 1U);
+  EXPECT_LT(steady_clock::now() - from, milliseconds(3900));
+
+  std::this_thread::sleep_for(milliseconds(1000));
+  ASSERT_TRUE(Put(&queue, Message()).ok());
+  from = steady_clock::now();
+  EXPECT_EQ(queue.Take(10, true).sends.size(), 1U);
+  EXPECT_LT(steady_clock::now() - from, milliseconds(3900));
 }
 
 // A round that took long does not stand for each of the many that the next one takes.

@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <random>
+#include <utility>
 
 namespace im::gateway {
 namespace {
@@ -35,6 +36,32 @@ TEST(FifoTest, DoesAsADequeDoes) {
   EXPECT_EQ(place, deque.size());
   fifo.clear();
   EXPECT_TRUE(fifo.empty());
+}
+
+TEST(FifoTest, HoldsNextToNothingWhileItIsEmpty) {
+  Fifo<int> fifo;
+  EXPECT_EQ(fifo.capacity(), 0U);
+  for (int i = 0; i < 1000; ++i) fifo.push_back(i);
+  EXPECT_GE(fifo.capacity(), 1000U);
+  while (!fifo.empty()) fifo.pop_front();
+  EXPECT_EQ(fifo.capacity(), 0U);
+  // What comes and goes one by one has its place.
+  fifo.push_back(1);
+  fifo.pop_front();
+  EXPECT_EQ(fifo.capacity(), 1U);
+}
+
+TEST(FifoTest, IsEmptyOnceItIsMoved) {
+  Fifo<int> fifo;
+  for (int i = 0; i < 3; ++i) fifo.push_back(i);
+  fifo.pop_front();
+  Fifo<int> other = std::move(fifo);
+  EXPECT_TRUE(fifo.empty());  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(other.size(), 2U);
+  EXPECT_EQ(other.front(), 1);
+  fifo = std::move(other);
+  EXPECT_TRUE(other.empty());  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(fifo.front(), 1);
 }
 
 TEST(FifoTest, HoldsNothingOfWhatHasLeft) {
