@@ -41,9 +41,9 @@ struct Seen {
 // As nghttp2 itself asks: another version may want more than there is room for.
 TEST(SessionMemoryTest, TheSessionAndTheBufferBeginInOnePage) {
   SessionMemory memory;
-  Seen seen{memory.functions(), {}};
+  Seen asked{memory.functions(), {}};
   nghttp2_mem functions{
-      &seen,
+      &asked,
       [](size_t size, void* self) {
         auto* seen = static_cast<Seen*>(self);
         return seen->Take(size, seen->under->malloc(size, seen->under->mem_user_data));
@@ -67,9 +67,9 @@ TEST(SessionMemoryTest, TheSessionAndTheBufferBeginInOnePage) {
   ASSERT_EQ(nghttp2_session_server_new3(&session, callbacks, nullptr, nullptr, &functions), 0);
   const auto page = reinterpret_cast<uintptr_t>(session);
   EXPECT_EQ(page % 4096, 0U);
-  const auto large = std::find_if(seen.blocks.begin(), seen.blocks.end(),
+  const auto large = std::find_if(asked.blocks.begin(), asked.blocks.end(),
                                   [](const auto& block) { return block.first >= 16'384; });
-  ASSERT_NE(large, seen.blocks.end());
+  ASSERT_NE(large, asked.blocks.end());
   const auto buffer = reinterpret_cast<uintptr_t>(large->second);
   EXPECT_GT(buffer, page);
   EXPECT_LT(buffer, page + 4096);
