@@ -34,7 +34,8 @@ class Axis {
  public:
   Axis(std::string name, const char* cost) : name_(std::move(name)), cost_name_(cost) {}
 
-  void Add(int64_t size, const Outcome& outcome, const RateCost& cost, double of) {
+  void Add(int64_t size, const Contents& contents, const Outcome& outcome, const RateCost& cost,
+           double of) {
     JsonObject shares;
     for (const auto& [process, share] : outcome.processes) {
       const double each = outcome.latency.count() == 0
@@ -44,14 +45,17 @@ class Axis {
       shares.Add(process, each);
     }
     JsonObject step;
-    step.Add("per_second", outcome.per_second)
+    step.Add("entries", contents.entries)
+        .Add("accounts", contents.accounts)
+        .Add("per_second", outcome.per_second)
         .Add("deliveries_per_second", cost.deliveries_per_second)
         .Add("latency_ms", LatencyJson(outcome.latency))
         .Add("cpu_us_per_message", cost.cpu_us_per_message)
         .Add("cpu_us_per_delivery", cost.cpu_us_per_delivery)
         .Add("cpu_us_per_message_of", shares);
     steps_.Add(absl::StrCat(size), step);
-    text_ += absl::StrFormat("%s %d: %.0f us of CPU %s; ms: %s\n", name_, size, of, cost_name_,
+    text_ += absl::StrFormat("%s %d (%d entries, %d accounts there): %.0f us of CPU %s; ms: %s\n",
+                             name_, size, contents.entries, contents.accounts, of, cost_name_,
                              LatencyText(outcome.latency));
     if (of > 0) costs_.push_back(of);
   }
@@ -131,10 +135,12 @@ class Growth {
                        .clients = std::max(kGroupPeople, members),
                        .members = members,
                        .seconds = options_.seconds};
+      IM_RETURN_IF_ERROR(population_.Settle());
+      IM_ASSIGN_OR_RETURN(const Contents contents, CountContents(target_.database_url));
       Outcome outcome;
       RateCost cost;
       IM_RETURN_IF_ERROR(RunRate(target_, rate, &outcome, &cost));
-      Take(size, outcome, cost, &members_);
+      Take(size, contents, outcome, cost, &members_);
     }
     return absl::OkStatus();
   }
@@ -142,6 +148,7 @@ class Growth {
   // Plays in some of the conversations that are there.
   absl::Status Step(int64_t size, Axis* axis) {
     IM_RETURN_IF_ERROR(population_.Settle());
+    IM_ASSIGN_OR_RETURN(const Contents contents, CountContents(target_.database_url));
     std::vector<size_t> chosen = Choose();
     std::vector<int64_t> ids, user_ids;
     std::unordered_map<int64_t, size_t> places;
@@ -168,7 +175,7 @@ class Growth {
     RateCost cost;
     IM_RETURN_IF_ERROR(SendAtRate(target_, options_.rate, options_.seconds, &traffic, crowd.get(),
                                   &progress_, &outcome, &cost));
-    Take(size, outcome, cost, axis);
+    Take(size, contents, outcome, cost, axis);
     return absl::OkStatus();
   }
 
@@ -186,13 +193,15 @@ class Growth {
     return chosen;
   }
 
-  void Take(int64_t size, const Outcome& step, const RateCost& cost, Axis* axis) {
-    axis->Add(size, step, cost,
+  void Take(int64_t size, const Contents& contents, const Outcome& step, const RateCost& cost,
+            Axis* axis) {
+    axis->Add(size, contents, step, cost,
               axis == &members_ ? cost.cpu_us_per_delivery : cost.cpu_us_per_message);
+    // Of the last step, as the processes; what was sent and what is wrong of all.
     outcome_->per_second = step.per_second;
-    outcome_->seconds += step.seconds;
+    outcome_->seconds = step.seconds;
     outcome_->messages += step.messages;
-    outcome_->latency.Add(step.latency);
+    outcome_->latency = step.latency;
     outcome_->lost += step.lost;
     outcome_->duplicated += step.duplicated;
     outcome_->reordered += step.reordered;

@@ -279,6 +279,17 @@ absl::StatusOr<std::vector<int64_t>> LastSeqs(const std::string& database_url,
   return seqs;
 }
 
+absl::StatusOr<Contents> CountContents(const std::string& database_url) {
+  Contents contents;
+  IM_RETURN_IF_ERROR(InTransaction(database_url, [&](pqxx::work& transaction) {
+    const pqxx::row row = transaction.exec1(
+        "SELECT (SELECT count(*) FROM chat.entries), (SELECT count(*) FROM auth.accounts)");
+    contents = {row[0].as<int64_t>(), row[1].as<int64_t>()};
+    return absl::OkStatus();
+  }));
+  return contents;
+}
+
 absl::Status Vacuum(const std::string& database_url) {
   try {
     pg::Session session(database_url);

@@ -56,6 +56,13 @@ absl::Status SeedMessages(const std::string& database_url, const std::vector<int
 absl::StatusOr<std::vector<int64_t>> LastSeqs(const std::string& database_url,
                                               const std::vector<int64_t>& conversation_ids);
 
+// What is in the database, whoever wrote it.
+struct Contents {
+  int64_t entries = 0;
+  int64_t accounts = 0;
+};
+absl::StatusOr<Contents> CountContents(const std::string& database_url);
+
 // Leaves the tables as they are after having been filled day by day.
 absl::Status Vacuum(const std::string& database_url);
 

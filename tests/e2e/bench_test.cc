@@ -1,4 +1,5 @@
 // Seeded accounts are the services' own: same rows, same behaviour.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -338,6 +339,7 @@ TEST_F(BenchSeedTest, AWholePopulationIsSound) {
 }
 
 TEST_F(BenchSeedTest, GrowthIsCompleteAtEveryStep) {
+  ASSERT_TRUE(bench::Seed(Target(), {.users = 10, .conversations = 0, .messages = 0}).Passed());
   const bench::Outcome outcome = bench::MeasureGrowth(
       Target(),
       {.max_messages = 10'000, .max_users = 1'000, .max_members = 10, .rate = 50, .seconds = 0.5});
@@ -347,6 +349,9 @@ TEST_F(BenchSeedTest, GrowthIsCompleteAtEveryStep) {
                            "\"members\": {\"2\": {", "\"10\": {"}) {
     EXPECT_NE(json.find(step), std::string::npos) << step << " in " << json;
   }
+  // What is there is counted: beside the messages 150 groups were made, or somewhat more.
+  EXPECT_THAT(json, ::testing::ContainsRegex(
+                        R"("messages": \{"10000": \{"entries": 101[0-9]{2}, "accounts": 1010,)"));
   ExpectSound();
 }
 
