@@ -201,14 +201,20 @@ class Run {
       std::this_thread::sleep_for(std::chrono::microseconds(500));
     }
     over_.store(true);
-    const double seconds = std::chrono::duration<double>(steady_clock::now() - from).count();
-    for (std::thread& probe : probes) probe.join();
+    const auto since = [from] {
+      return std::chrono::duration<double>(steady_clock::now() - from).count();
+    };
+    const double loaded = since();
+    // What was queued is served after the load: it counts, and so does the time that it took.
     result_.unanswered = static_cast<int64_t>(AwaitAnswers());
+    const double seconds = since();
+    const ProcessUses after = LookAtProcesses(target_);
+    for (std::thread& probe : probes) probe.join();
     const OverloadClient::Counts counts = Take();
-    result_.offered = static_cast<double>(counts.sent) / seconds;
+    result_.offered = static_cast<double>(counts.sent) / loaded;
     result_.per_second = static_cast<double>(counts.acknowledged) / seconds;
     result_.seconds = seconds;
-    result_.processes = Between(before, LookAtProcesses(target_), seconds);
+    result_.processes = Between(before, after, seconds);
     result_.sent = counts.sent;
     result_.messages = counts.acknowledged;
     result_.refused = counts.refused;

@@ -22,7 +22,8 @@ struct OverloadOptions {
   std::function<void(bool)> on_overload;
 };
 
-// per_second and latency are of what was accepted; messages are those that were acknowledged.
+// per_second and latency are of what was accepted; messages are those that were acknowledged. The
+// seconds last until the last answer.
 struct OverloadResult : Outcome {
   // Messages a second: with 32 in flight for each client; offered then.
   double possible = 0;
