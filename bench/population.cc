@@ -4,7 +4,6 @@
 #include <chrono>
 #include <random>
 #include <set>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -47,7 +46,6 @@ absl::Status Population::Add(int64_t users, int64_t conversations) {
     progress_->Done(done += static_cast<int64_t>(seeded.size()));
   }
   std::mt19937_64 random(static_cast<uint64_t>(user_ids_.size()));
-  std::set<std::pair<int64_t, int64_t>> pairs;
   progress_->Begin("conversations", conversations);
   for (int64_t done = 0; done < conversations;) {
     std::vector<NewConversation> wanted;
@@ -57,7 +55,7 @@ absl::Status Population::Add(int64_t users, int64_t conversations) {
       // A pair has one direct conversation; what it would be the second of is a group of two.
       if (!one.group) {
         const auto [low, high] = std::minmax(one.user_ids.at(0), one.user_ids.at(1));
-        one.group = !pairs.emplace(low, high).second;
+        one.group = !pairs_.emplace(low, high).second;
       }
       wanted.push_back(std::move(one));
     }

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -48,6 +49,8 @@ class Population {
   Progress* const progress_;
   std::vector<int64_t> user_ids_;
   std::vector<Conversation> conversations_;
+  // Who has a direct conversation.
+  std::set<std::pair<int64_t, int64_t>> pairs_;
   int64_t messages_ = 0;
 };
 
