@@ -62,6 +62,13 @@ absl::StatusOr<Target> FindTarget(const TargetOptions& options) {
   Target target;
   target.address = options.connect.empty() ? here : options.connect;
   if (target.address.empty()) {
+    if (!options.ca_file.empty() &&
+        !ConfiguredValue(ReadFile(home + "/etc/gateway.conf"), "server", "listen").empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the set-up in ", home,
+                       " has no port for TLS: set tls_listen in its etc/gateway.conf, or leave out "
+                       "--ca"));
+    }
     return absl::NotFoundError(
         absl::StrCat("there is no set-up in ", home,
                      ": start one with ./im up, or name a gateway by --connect"));
