@@ -59,6 +59,18 @@ healthy() {
   esac
 }
 
+# health_questions: for each daemon the arguments with which imctl health asks it, as JSON.
+health_questions() {
+  local name word words list=
+  for name in "${DAEMONS[@]}"; do
+    if [ "$name" = gateway ]; then ADDRESS=$(address_of gateway) ASKING=(); else locate "$name"; fi
+    words=
+    for word in "$ADDRESS" "${ASKING[@]}"; do words+=${words:+,}$(json_string "$word"); done
+    list+="${list:+,}\"$name\":[$words]"
+  done
+  printf '{%s}\n' "$list"
+}
+
 # healthy_or_dying NAME: there is no use in waiting for what died three times since it was started.
 healthy_or_dying() { healthy "$1" || [ "$(cat "$(service_dir "$1")/deaths" 2>/dev/null || echo 0)" -ge 3 ]; }
 
