@@ -19,6 +19,8 @@ namespace {
 
 // A stream that was live for this long had nothing wrong with it: the next wait is short again.
 constexpr std::chrono::seconds kGoodStream(5);
+// An earlier stream of this device may be opened so late, if the network held up its first bytes.
+constexpr std::chrono::seconds kLateStream(30);
 
 absl::Status WhyNotBack(const SessionEnd& end) {
   switch (end.reason()) {
@@ -120,6 +122,7 @@ void Session::Core::OpenWith(const absl::StatusOr<std::string>& token) {
 void Session::Core::OnWelcome(const gateway::v1::Welcome& welcome) {
   if (stopping_) return;
   refused_in_a_row_ = 0;
+  welcomed_at_ = timers_->Now();
   ++counts_.connections;
   user_id_ = welcome.user_id();
   inbox_.SetUser(user_id_);
@@ -171,6 +174,12 @@ void Session::Core::OnClosed(const absl::Status& status, const std::optional<Ses
   inbox_.Abandon();
   outbox_.ConnectionLost();
   if (end) {
+    if (end->reason() == gateway::v1::SESSION_END_REASON_REPLACED &&
+        timers_->Now() - welcomed_at_ < kLateStream && !std::exchange(replaced_, true)) {
+      // By one that nobody listens to any more, maybe. By another program: it does the same, and
+      // this is the end of it.
+      return TryAgain(WhyNotBack(*end), backoff_.Next());
+    }
     if (!end->has_reconnect_after() &&
         end->reason() != gateway::v1::SESSION_END_REASON_TOKEN_EXPIRED) {
       return End(WhyNotBack(*end));
@@ -181,10 +190,11 @@ void Session::Core::OnClosed(const absl::Status& status, const std::optional<Ses
   }
   if (IsFinal(status)) return End(status);
   if (absl::IsUnauthenticated(status)) {
-    // Once more with a new token; a new one that is refused as well will not get better.
-    if (++refused_in_a_row_ > 1) return End(status);
     refused_token_ = token_;
-    return TryAgain(status, milliseconds(0));
+    if (++refused_in_a_row_ == 1) return TryAgain(status, milliseconds(0));
+    // A new one that is refused as well will not get better, unless a clock is wrong there.
+    if (ReasonOf(status) != Reason::TOKEN_EXPIRED) return End(status);
+    return TryAgain(status, backoff_.Next());
   }
   const auto asked = DetailsOf(status).retry_after;
   TryAgain(status.ok() ? absl::UnavailableError("the server ended the stream") : status,

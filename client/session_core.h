@@ -99,6 +99,9 @@ class Session::Core : public std::enable_shared_from_this<Session::Core>,
   int refused_in_a_row_ = 0;
   bool live_ = false;
   Clock::time_point live_since_;
+  Clock::time_point welcomed_at_;
+  // Whether it came back after having been replaced.
+  bool replaced_ = false;
   Backoff backoff_;
   Backoff fetch_backoff_;
 

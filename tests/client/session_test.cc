@@ -234,6 +234,54 @@ TEST_F(SessionTest, StaysAwayWhenTheServerSays) {
   EXPECT_EQ(sent_.Take(), "b failed");
 }
 
+// An earlier stream of the same device that comes late takes the place of the present one.
+TEST_F(SessionTest, ComesBackOnceWhenItIsReplacedAtOnce) {
+  ServerFrame end;
+  end.mutable_session_end()->set_reason(gateway::v1::SESSION_END_REASON_REPLACED);
+  auto stream = StartLive();
+  stream->Write(end);
+  stream->End();
+  stream = Reconnected();
+  stream->Welcome();
+  stream->Write(end);
+  stream->End();
+  EXPECT_TRUE(seen_.Await("ended the same device opened another stream"));
+}
+
+TEST_F(SessionTest, StaysAwayWhenItIsReplacedLater) {
+  const auto stream = StartLive();
+  for (int i = 0; i < 2; ++i) {
+    timers_.Advance(std::chrono::seconds(15));
+    ServerFrame beat;
+    beat.mutable_heartbeat();
+    stream->Write(beat);
+  }
+  ServerFrame end;
+  end.mutable_session_end()->set_reason(gateway::v1::SESSION_END_REASON_REPLACED);
+  stream->Write(end);
+  stream->End();
+  EXPECT_TRUE(seen_.Await("ended the same device opened another stream"));
+}
+
+// As a gateway whose clock is wrong does, until it is set right.
+TEST_F(SessionTest, TriesOnWhileNewTokensAreSaidToHaveExpired) {
+  auth::v1::Tokens tokens;
+  tokens.set_access_token("access0");
+  tokens.set_refresh_token("refresh0");
+  Start({}, std::make_shared<MemoryTokens>(channel_, tokens));
+  auto stream = gateway_.Accept();
+  for (int i = 1; i < 4; ++i) {
+    stream->End(rpc::ToGrpc(Error(Reason::TOKEN_EXPIRED)));
+    ASSERT_TRUE(seen_.Await("waiting"));
+    timers_.Advance(std::chrono::milliseconds(300));
+    stream = gateway_.Accept();
+    EXPECT_EQ(stream->token(), "Bearer access" + std::to_string(i));
+  }
+  stream->Welcome();
+  stream->CaughtUp();
+  EXPECT_TRUE(seen_.Await("live"));
+}
+
 TEST_F(SessionTest, GetsANewTokenWhenTheOldOneIsRefused) {
   auth::v1::Tokens tokens;
   tokens.set_access_token("access0");
