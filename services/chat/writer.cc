@@ -301,7 +301,7 @@ void Writer::ShowTyping(const TypingItem& item) {
 }
 
 int WriterCount(int configured) {
-  // Eight store more than any one gateway passes on.
+  // Each takes a connection of PostgreSQL's limited number.
   const auto cores = static_cast<int>(std::thread::hardware_concurrency());
   return configured > 0 ? configured : std::clamp(cores / 2, 1, 8);
 }
