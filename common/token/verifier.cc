@@ -3,11 +3,13 @@
 #include <jwt.h>
 #include <sodium.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <memory>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "common/base/error.h"
+#include "common/base/log.h"
 
 namespace im::token {
 namespace {
@@ -26,12 +28,23 @@ struct FreeJwt {
 };
 using Jwt = std::unique_ptr<jwt_t, FreeJwt>;
 
-// Without a key the signature is not looked at.
-Jwt Decode(const std::string& token, const std::string& pem) {
+// The signature is not looked at.
+Jwt Decode(const std::string& token) {
   jwt_t* jwt = nullptr;
-  const auto* key = pem.empty() ? nullptr : reinterpret_cast<const unsigned char*>(pem.data());
-  if (jwt_decode(&jwt, token.c_str(), key, static_cast<int>(pem.size())) != 0) return nullptr;
+  if (jwt_decode(&jwt, token.c_str(), nullptr, 0) != 0) return nullptr;
   return Jwt(jwt);
+}
+
+// Of a token as in RFC 7515, section 3.1: header, claims and signature, with a dot between them.
+// What is signed are the first two.
+bool SignedBy(const Es256Key& key, std::string_view token) {
+  if (std::count(token.begin(), token.end(), '.') != 2) return false;
+  const size_t dot = token.rfind('.');
+  const std::string_view encoded = token.substr(dot + 1);
+  std::string signature;
+  return absl::WebSafeBase64Unescape(absl::string_view(encoded.data(), encoded.size()),
+                                     &signature) &&
+         key.Verifies(token.substr(0, dot), signature);
 }
 
 std::string Text(const char* text) { return text == nullptr ? std::string() : text; }
@@ -66,8 +79,10 @@ absl::StatusOr<rpc::Identity> Verifier::Verify(std::string_view access_token) {
     return Error(Reason::TOKEN_INVALID);
   }
   const std::string hash = HashOf(access_token);
+  uint64_t withdrawals = 0;
   {
     MutexLock lock(&mu_);
+    withdrawals = withdrawals_;
     const auto found = remembered_by_hash_.find(hash);
     if (found != remembered_by_hash_.end()) {
       remembered_.splice(remembered_.begin(), remembered_, found->second);
@@ -79,38 +94,36 @@ absl::StatusOr<rpc::Identity> Verifier::Verify(std::string_view access_token) {
   IM_ASSIGN_OR_RETURN(const rpc::Identity identity, Check(access_token));
   MutexLock lock(&mu_);
   IM_RETURN_IF_ERROR(StillGood(identity));
-  Remember(hash, identity);
+  // Else its key may be one that went meanwhile.
+  if (withdrawals == withdrawals_) Remember(hash, identity);
   return identity;
 }
 
 // The signature and the claims; the lock is not held meanwhile.
 absl::StatusOr<rpc::Identity> Verifier::Check(std::string_view access_token) {
-  const std::string token(access_token);
-  const Jwt unverified = Decode(token, {});
+  const Jwt jwt = Decode(std::string(access_token));
   // The algorithm is ours to say, never the token's: with "none" or an HMAC under the public key
-  // anybody could sign. (Without a key libjwt forgets the algorithm, but not the header.)
-  if (unverified == nullptr || Text(jwt_get_header(unverified.get(), "alg")) != "ES256") {
+  // anybody could sign.
+  if (jwt == nullptr || Text(jwt_get_header(jwt.get(), "alg")) != "ES256") {
     return Error(Reason::TOKEN_INVALID);
   }
-  const std::string key_id = Text(jwt_get_header(unverified.get(), "kid"));
-  std::string pem;
+  const std::string key_id = Text(jwt_get_header(jwt.get(), "kid"));
+  std::shared_ptr<const Es256Key> key;
   {
     MutexLock lock(&mu_);
-    if (pem_by_key_id_.empty()) {
+    if (keys_.empty()) {
       return Error(Reason::SERVICE_UNAVAILABLE, "the keys of access tokens are not known yet",
                    {.retry_after = std::chrono::milliseconds(500)});
     }
-    const auto found = pem_by_key_id_.find(key_id);
-    if (found != pem_by_key_id_.end()) pem = found->second;
+    const auto found = keys_.find(key_id);
+    if (found != keys_.end()) key = found->second.parsed;
   }
-  if (pem.empty()) {
+  if (key == nullptr) {
     MutexLock lock(&handler_mu_);
     if (unknown_key_handler_) unknown_key_handler_();
     return Error(Reason::TOKEN_INVALID);
   }
-  const Jwt jwt = Decode(token, pem);
-  if (jwt == nullptr || jwt_get_alg(jwt.get()) != JWT_ALG_ES256 ||
-      Text(jwt_get_grant(jwt.get(), "iss")) != kIssuer) {
+  if (!SignedBy(*key, access_token) || Text(jwt_get_grant(jwt.get(), "iss")) != kIssuer) {
     return Error(Reason::TOKEN_INVALID);
   }
   rpc::Identity identity;
@@ -145,17 +158,25 @@ void Verifier::Remember(const std::string& hash, const rpc::Identity& identity) 
 }
 
 void Verifier::SetKeys(const std::vector<PublicKey>& keys) {
-  MutexLock lock(&mu_);
-  std::unordered_map<std::string, std::string> fresh;
-  for (const PublicKey& key : keys) fresh[key.id] = key.pem;
-  bool gone = false;
-  for (const auto& [id, pem] : pem_by_key_id_) {
-    const auto found = fresh.find(id);
-    gone = gone || found == fresh.end() || found->second != pem;
+  std::unordered_map<std::string, Key> fresh;
+  for (const PublicKey& key : keys) {
+    auto parsed = Es256Key::FromPem(key.pem);
+    if (parsed == nullptr) {
+      Log(LogLevel::kError, "key_refused", {{"key", key.id}});
+      continue;
+    }
+    fresh[key.id] = {key.pem, std::move(parsed)};
   }
-  pem_by_key_id_.swap(fresh);
+  MutexLock lock(&mu_);
+  bool gone = false;
+  for (const auto& [id, key] : keys_) {
+    const auto found = fresh.find(id);
+    gone = gone || found == fresh.end() || found->second.pem != key.pem;
+  }
+  keys_.swap(fresh);
   // Which key a token was verified with is not kept: keys go once a month.
   if (gone) {
+    ++withdrawals_;
     remembered_by_hash_.clear();
     remembered_.clear();
   }
@@ -163,7 +184,7 @@ void Verifier::SetKeys(const std::vector<PublicKey>& keys) {
 
 bool Verifier::HasKeys() const {
   MutexLock lock(&mu_);
-  return !pem_by_key_id_.empty();
+  return !keys_.empty();
 }
 
 bool Verifier::Revoke(int64_t device_id, system_clock::time_point at) {

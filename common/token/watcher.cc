@@ -33,10 +33,12 @@ milliseconds Jittered(milliseconds delay) {
 }  // namespace
 
 struct Watcher::Upstream {
-  explicit Upstream(std::shared_ptr<grpc::Channel> channel)
-      : keys(auth::v1::KeyService::NewStub(channel)),
+  explicit Upstream(std::shared_ptr<grpc::Channel> to)
+      : channel(std::move(to)),
+        keys(auth::v1::KeyService::NewStub(channel)),
         directory(internal::v1::DirectoryService::NewStub(channel)) {}
 
+  const std::shared_ptr<grpc::Channel> channel;
   const std::unique_ptr<auth::v1::KeyService::Stub> keys;
   const std::unique_ptr<internal::v1::DirectoryService::Stub> directory;
   // Guarded by the watcher's mu_. Null: no stream, the next is due at due.
@@ -182,10 +184,10 @@ void Watcher::StartKeyFetch() {
   fetch->context.set_deadline(std::chrono::system_clock::now() + kKeyFetchTimeout);
   upstream->keys->async()->GetKeys(
       &fetch->context, &fetch->request, &fetch->response,
-      [this, fetch](const grpc::Status& status) { OnKeys(fetch, status); });
+      [this, fetch, upstream](const grpc::Status& status) { OnKeys(upstream, fetch, status); });
 }
 
-void Watcher::OnKeys(KeyFetch* fetch, const grpc::Status& status) {
+void Watcher::OnKeys(Upstream* upstream, KeyFetch* fetch, const grpc::Status& status) {
   std::vector<PublicKey> keys;
   if (status.ok()) {
     const auto parsed = ParseJwks(fetch->response.jwks_json());
@@ -196,6 +198,8 @@ void Watcher::OnKeys(KeyFetch* fetch, const grpc::Status& status) {
     }
   } else {
     Log(LogLevel::kDebug, "keys_not_fetched", {{"code", static_cast<int>(status.error_code())}});
+    // The next fetch is not to fail because the channel still waits: nobody comes in without keys.
+    grpc::experimental::ChannelResetConnectionBackoff(upstream->channel.get());
   }
   const seconds age =
       std::clamp(seconds(fetch->response.max_age_seconds()), kLeastKeyAge, kMostKeyAge);

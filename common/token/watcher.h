@@ -48,7 +48,7 @@ class Watcher {
   void StartKeyFetch();
   void OnRevocations(const internal::v1::WatchRevocationsResponse& response);
   void OnStreamEnded(Upstream* upstream, bool had_answers);
-  void OnKeys(KeyFetch* fetch, const grpc::Status& status);
+  void OnKeys(Upstream* upstream, KeyFetch* fetch, const grpc::Status& status);
   // When the thread has to do something next.
   Time NextDue() IM_REQUIRES(mu_);
   void GiveKeys(const std::vector<PublicKey>& keys);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <jwt.h>
+#include <openssl/ec.h>
+#include <openssl/pem.h>
 
 #include <cstdlib>
 #include <memory>
@@ -10,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/base/error.h"
+#include "common/token/es256.h"
 #include "common/token/issuer.h"
 #include "common/token/keys.h"
 #include "common/token/verifier.h"
@@ -101,6 +104,11 @@ TEST_F(VerifierTest, RefusesWhatIsNoTokenOfOurs) {
   const std::vector<std::string> mine = absl::StrSplit(good, '.');
   const std::vector<std::string> other = absl::StrSplit(Issue(9, 10), '.');
   EXPECT_THAT(Failure(mine[0] + "." + other[1] + "." + mine[2]), Optional(Reason::TOKEN_INVALID));
+  // More parts than three.
+  for (const std::string& more : {mine[0] + "." + good, good + ".", good + "." + mine[2],
+                                  mine[0] + "." + mine[1] + "." + mine[1] + "." + mine[2]}) {
+    EXPECT_THAT(Failure(more), Optional(Reason::TOKEN_INVALID)) << more;
+  }
 }
 
 TEST_F(VerifierTest, RefusesForgeries) {
@@ -239,6 +247,31 @@ TEST(TestTokensTest, WorkWithoutImAuth) {
   tokens.Revoke(4);
   EXPECT_THAT(ReasonOf(tokens.verifier().Verify(tokens.Issue(3, 4)).status()),
               Optional(Reason::DEVICE_REVOKED));
+}
+
+// A public key of that curve.
+std::string PublicPemOf(const char* curve) {
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_EC_gen(curve), EVP_PKEY_free);
+  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new(BIO_s_mem()), BIO_free);
+  PEM_write_bio_PUBKEY(bio.get(), key.get());
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return {data, static_cast<size_t>(size)};
+}
+
+TEST(Es256KeyTest, IsOfP256) {
+  EXPECT_NE(Es256Key::FromPem(PublicPemOf("P-256")), nullptr);
+  EXPECT_EQ(Es256Key::FromPem(PublicPemOf("P-384")), nullptr);
+  EXPECT_EQ(Es256Key::FromPem("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n"), nullptr);
+  EXPECT_EQ(Es256Key::FromPem(""), nullptr);
+}
+
+TEST(Es256KeyTest, RefusesWhatIsNoSignature) {
+  const auto key = Es256Key::FromPem(PublicPemOf("P-256"));
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{63}, size_t{64}, size_t{65}}) {
+    EXPECT_FALSE(key->Verifies("text", std::string(size, '\0'))) << size;
+    EXPECT_FALSE(key->Verifies("text", std::string(size, '\xff'))) << size;
+  }
 }
 
 }  // namespace
