@@ -107,21 +107,17 @@ class UnaryCall : public grpc::ServerGenericBidiReactor {
         Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(1000)});
     if (!method_->admission->Enter(size)) return Answer(overloaded);
     const bool queued = method_->workers->TrySubmit([this, size, bytes = std::move(bytes)] {
-      method_->admission->Leave(size);
       LogContext log_context(caller_.request_id);
-      if (cancelled_.load()) return Answer(Error(Reason::CANCELLED));
-      // Too many were let in before it was known how long each takes.
-      if (std::chrono::steady_clock::now() - started_ > kStale) {
-        return Answer(Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)}));
+      const absl::Status worth = CheckWorth();
+      if (!worth.ok()) {
+        method_->admission->GiveUp(size);
+        return Answer(worth);
       }
-      // Its client may not have had time to cancel.
-      if (caller_.deadline < std::chrono::system_clock::now()) {
-        return Answer(Error(Reason::DEADLINE_EXCEEDED));
-      }
+      method_->admission->Leave(size);
       Answer(method_->blocking(caller_, bytes));
     });
     if (!queued) {
-      method_->admission->Leave(size);
+      method_->admission->GiveUp(size);
       Answer(overloaded);
     }
   }
@@ -130,6 +126,19 @@ class UnaryCall : public grpc::ServerGenericBidiReactor {
   void OnDone() override { delete this; }
 
  private:
+  // Whether it is still to be done.
+  absl::Status CheckWorth() const {
+    if (cancelled_.load()) return Error(Reason::CANCELLED);
+    // Too many were let in before it was known how long each takes.
+    if (std::chrono::steady_clock::now() - started_ > kStale) {
+      return Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)});
+    }
+    // Its client may not have had time to cancel.
+    if (caller_.deadline < std::chrono::system_clock::now()) {
+      return Error(Reason::DEADLINE_EXCEEDED);
+    }
+    return absl::OkStatus();
+  }
   void Answer(absl::StatusOr<std::string> answer) {
     LogContext log_context(caller_.request_id);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;

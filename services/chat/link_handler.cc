@@ -69,7 +69,7 @@ void ChatLinkHandler::OnCall(const std::shared_ptr<Link>& link, const Session& s
             [&](const v1::MarkReadRequest& mark) { return MarkRead(watermarks, user, mark); }));
       });
       if (!queued) {
-        if (let_in) admission_.Leave(request.size());
+        if (let_in) admission_.GiveUp(request.size());
         answer(Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(1000)}));
       }
       return;

@@ -92,6 +92,10 @@ struct ResumePasses::Pass {
     MutexLock lock(&sending);
     cancelled = true;
   }
+  bool IsCancelled() {
+    MutexLock lock(&sending);
+    return cancelled;
+  }
 };
 
 // What is sent at once.
@@ -257,11 +261,11 @@ void ResumePasses::Submit(const std::shared_ptr<Pass>& pass) {
   }
   const bool queued = workers_->TrySubmit(
       [this, pass, begins, bytes = pass->have.size() * sizeof(HaveConversation)] {
-        if (begins) admission_.Leave(bytes);
+        if (begins) pass->IsCancelled() ? admission_.GiveUp(bytes) : admission_.Leave(bytes);
         Work(pass);
       });
   if (queued) return;
-  if (begins) admission_.Leave(pass->have.size() * sizeof(HaveConversation));
+  if (begins) admission_.GiveUp(pass->have.size() * sizeof(HaveConversation));
   Refuse(pass);
   MutexLock lock(&mu_);
   --working_;
@@ -276,10 +280,7 @@ void ResumePasses::Work(const std::shared_ptr<Pass>& pass) {
 }
 
 void ResumePasses::Run(const std::shared_ptr<Pass>& pass) {
-  {
-    MutexLock lock(&pass->sending);
-    if (pass->cancelled) return;
-  }
+  if (pass->IsCancelled()) return;
   if (!pass->link->WaitForRoom(kRoom, kPatience)) {
     return Finish(pass, Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)}));
   }

@@ -84,8 +84,9 @@ class ResumePasses {
   const ResumeOptions options_;
 
   // Of passes that begin. After a restart of a gateway all its devices resume at once, each in some
-  // milliseconds; those that are refused come again by Resync.
-  Admission admission_{std::chrono::seconds(10)};
+  // milliseconds; those that are refused come again by Resync, behind all others, so it is better
+  // that they wait.
+  Admission admission_{std::chrono::seconds(30)};
 
   mutable Mutex mu_;
   std::map<std::pair<const bus::Link*, uint64_t>, std::shared_ptr<Pass>> passes_ IM_GUARDED_BY(mu_);

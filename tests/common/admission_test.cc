@@ -37,7 +37,31 @@ TEST(AdmissionTest, LetsInAsManyAsHaveTheirTurnInTimeAtThePaceOfLate) {
   while (let_in < 1'000 && admission.Enter(1)) ++let_in;
   // About fifty, all at once; fewer on a machine that sleeps longer than it is told to.
   EXPECT_LT(let_in, 60);
+  EXPECT_GT(let_in, 10);
   EXPECT_LT(steady_clock::now() - from, milliseconds(400)) << "the first waited too long";
+}
+
+TEST(AdmissionTest, OneTurnThatTakesLongTurnsNobodyAway) {
+  Admission admission(std::chrono::seconds(10));
+  ASSERT_TRUE(admission.Enter(1));
+  for (int i = 0; i < 500; ++i) {
+    ASSERT_TRUE(admission.Enter(1));
+    admission.Leave(1);
+  }
+  std::this_thread::sleep_for(milliseconds(100));
+  admission.Leave(1);
+  // At a twentieth of a second each, these would be too many.
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(admission.Enter(1)) << i;
+}
+
+TEST(AdmissionTest, WhatIsGivenUpSaysNothingOfThePace) {
+  Admission admission(milliseconds(500));
+  for (int i = 0; i < 1'000; ++i) ASSERT_TRUE(admission.Enter(1));
+  std::this_thread::sleep_for(milliseconds(20));
+  admission.Leave(1);
+  for (int i = 0; i < 900; ++i) admission.GiveUp(1);
+  // A hundred at 20 ms.
+  EXPECT_FALSE(admission.Enter(1));
 }
 
 TEST(AdmissionTest, ForgetsABadTime) {
