@@ -1,8 +1,10 @@
 #include "services/chat/pg_history_store.h"
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
@@ -33,7 +35,7 @@ namespace {
   "FROM page p "                                                                                \
   "LEFT JOIN LATERAL (SELECT x.read_seq, x.delivered_seq FROM chat.members x "                  \
   "  WHERE x.conversation_id = p.id AND x.user_id = p.peer AND x.join_seq = 0 LIMIT 1) w "      \
-  "  ON p.kind = 1 AND p.peer NOT IN (SELECT chat.blocked_with($1)) "                           \
+  "  ON p.kind = 1 AND p.peer NOT IN (SELECT * FROM chat.blocked_with($1)) "                    \
   "CROSS JOIN LATERAL (SELECT string_agg(l.join_seq || ',' || l.first_seq || ',' || "           \
   "    coalesce(l.end_seq, 0), ',' ORDER BY l.join_seq) AS stays "                              \
   "  FROM (SELECT x.join_seq, x.first_seq, x.end_seq FROM chat.members x "                      \
@@ -78,9 +80,12 @@ constexpr char kList[] = IM_VIEW(
     "ORDER BY v.last_at DESC, v.id DESC LIMIT $4",
     IM_LAST_ENTRY);
 
+// OFFSET 0 hides how many there are from the planner. Else a plan for one looks cheaper than one
+// for any number, and each call is planned anew, which costs three times as much as the call.
 constexpr char kFind[] = IM_VIEW("",
                                  IM_VIEW_FIELDS
-                                 "FROM unnest($2::bigint[]) i (id) "
+                                 "FROM (SELECT $2::bigint[] AS ids OFFSET 0) a "
+                                 "CROSS JOIN LATERAL unnest(a.ids) i (id) "
                                  "CROSS JOIN LATERAL (SELECT * FROM chat.members "
                                  "  WHERE conversation_id = i.id AND user_id = $1 ORDER BY "
                                  "join_seq DESC LIMIT 1) m " IM_CONVERSATION,
@@ -100,22 +105,33 @@ constexpr char kWatermarks[] =
     "  AND EXISTS (SELECT 1 FROM chat.members y "
     "              WHERE y.conversation_id = $1 AND y.user_id = $2 AND y.end_seq IS NULL) "
     "  AND chat.shows($2, $1) "
-    "  AND (m.user_id NOT IN (SELECT chat.blocked_with($2)) "
+    "  AND (m.user_id NOT IN (SELECT * FROM chat.blocked_with($2)) "
     "       OR (SELECT c.kind FROM chat.conversations c WHERE c.id = $1) <> 1) "
     "ORDER BY m.user_id LIMIT $4";
 constexpr char kPresence[] =
     "SELECT bool_or(end_seq IS NULL) FROM chat.members WHERE conversation_id = $1 AND user_id = $2 "
     "AND chat.shows($2, $1)";
 
-// The stays nearest to where a page begins. Each shows an entry at least, so that as many as the
-// page has entries are enough. Index: the primary key.
-#define IM_STAYS                                                               \
-  "SELECT m.join_seq, m.first_seq, m.end_seq, c.last_seq "                     \
-  "FROM chat.members m JOIN chat.conversations c ON c.id = m.conversation_id " \
-  "WHERE m.conversation_id = $1 AND m.user_id = $2 "
-constexpr char kStaysBefore[] = IM_STAYS "AND m.first_seq < $3 ORDER BY m.join_seq DESC LIMIT $4";
-constexpr char kStaysAfter[] =
-    IM_STAYS "AND (m.end_seq IS NULL OR m.end_seq > $3) ORDER BY m.join_seq LIMIT $4";
+// The stays nearest to where a page of $4 entries begins, and the entries there of the nearest one,
+// which are the whole page but where stays meet. Each stay shows an entry at least, so that one
+// more than the page has entries are enough. The entries' LIMIT is hidden from the planner, so that
+// one plan serves all pages. Indexes: the primary keys.
+#define IM_PAGE(WHICH_STAYS, WHICH_ENTRIES, DIRECTION)                                            \
+  "SELECT s.join_seq, s.first_seq, s.end_seq, s.last_seq, " IM_ENTRY_COLUMNS                      \
+  "FROM (SELECT m.join_seq, m.first_seq, m.end_seq, c.last_seq, "                                 \
+  "        row_number() OVER (ORDER BY m.join_seq " DIRECTION                                     \
+  ") AS nr "                                                                                      \
+  "      FROM chat.members m JOIN chat.conversations c ON c.id = m.conversation_id "              \
+  "      WHERE m.conversation_id = $1 AND m.user_id = $2 AND " WHICH_STAYS                        \
+  "      ORDER BY m.join_seq " DIRECTION                                                          \
+  " LIMIT $4 + 1) s "                                                                             \
+  "LEFT JOIN LATERAL (SELECT * FROM chat.entries y "                                              \
+  "  WHERE s.nr = 1 AND y.conversation_id = $1 AND y.seq >= s.first_seq "                         \
+  "    AND y.seq <= least(s.end_seq, s.last_seq) AND " WHICH_ENTRIES " ORDER BY y.seq " DIRECTION \
+  " LIMIT (SELECT $4::int)) e ON true ORDER BY s.nr, e.seq"
+constexpr char kPageBefore[] = IM_PAGE("m.first_seq < $3", "y.seq < $3", "DESC");
+constexpr char kPageAfter[] =
+    IM_PAGE("(m.end_seq IS NULL OR m.end_seq > $3)", "y.seq > $3 AND y.seq <= $5", "ASC");
 
 // LATERAL with LIMIT, so that no plan reads more of a conversation than the ranges. The running sum
 // of sizes leaves out what would not be sent. Index: the primary key.
@@ -133,16 +149,18 @@ constexpr char kEntries[] =
 // A page of entries holds at most about this much content: a frame is at most 1 MB.
 constexpr int64_t kMaxPageBytes = 512 << 10;
 
+// Of IM_ENTRY_COLUMNS. By name they would be searched for, eight times a row.
 Entry ReadEntry(const pqxx::row& row) {
+  auto column = row.column_number("conversation_id");
   Entry entry;
-  entry.conversation_id = row["conversation_id"].as<int64_t>();
-  entry.seq = row["seq"].as<int64_t>();
-  entry.sender = row["sender_user_id"].as<int64_t>();
-  entry.at = row["at_micros"].as<int64_t>();
-  entry.request_id = BytesFromUuid(row["request_id"].c_str());
-  entry.kind = static_cast<EntryKind>(row["entry_kind"].as<int>());
-  entry.content = pg::Bytes(row["content"]);
-  entry.count = row["count"].as<int64_t>();
+  entry.conversation_id = row[column++].as<int64_t>();
+  entry.seq = row[column++].as<int64_t>();
+  entry.sender = row[column++].as<int64_t>();
+  entry.at = row[column++].as<int64_t>();
+  entry.request_id = BytesFromUuid(row[column++].c_str());
+  entry.kind = static_cast<EntryKind>(row[column++].as<int>());
+  entry.content = pg::Bytes(row[column++]);
+  entry.count = row[column].as<int64_t>();
   return entry;
 }
 
@@ -282,43 +300,60 @@ absl::StatusOr<std::vector<Watermark>> PgHistoryStore::ListWatermarks(int64_t us
 
 absl::StatusOr<EntriesPage> PgHistoryStore::ListEntries(int64_t user, int64_t conversation,
                                                         const EntriesQuery& query) const {
-  int64_t last_seq = 0;
+  struct Nearest {
+    std::vector<Stay> stays;
+    int64_t last_seq = 0;
+    std::vector<Entry> entries;
+  };
   // A stay that lasts is taken to end at the last entry there was at this moment: what comes after
-  // it may be none of the user's business by the time the entries are read.
-  const absl::StatusOr<std::vector<Stay>> stays = pool_->Read([&](pg::Session& session) {
+  // it may be none of the user's business by the time more entries are read.
+  absl::StatusOr<Nearest> nearest = pool_->Read([&](pg::Session& session) {
     const pqxx::result rows =
         query.forward
-            ? session.Exec(kStaysAfter, conversation, user, query.after, query.limit + 1)
-            : session.Exec(kStaysBefore, conversation, user, query.before, query.limit + 1);
-    std::vector<Stay> found;
+            ? session.Exec(kPageAfter, conversation, user, query.after, query.limit, query.to)
+            : session.Exec(kPageBefore, conversation, user, query.before, query.limit);
+    Nearest found;
     for (const pqxx::row& row : rows) {
-      Stay& stay =
-          found.emplace_back(Stay{row[0].as<int64_t>(), row[1].as<int64_t>(), std::nullopt});
-      if (!row[2].is_null()) stay.end_seq = row[2].as<int64_t>();
-      last_seq = row[3].as<int64_t>();
+      const int64_t join_seq = row[0].as<int64_t>();
+      if (found.stays.empty() || found.stays.back().join_seq != join_seq) {
+        Stay& stay = found.stays.emplace_back(Stay{join_seq, row[1].as<int64_t>(), std::nullopt});
+        if (!row[2].is_null()) stay.end_seq = row[2].as<int64_t>();
+        found.last_seq = row[3].as<int64_t>();
+      }
+      if (!row[4].is_null()) found.entries.push_back(ReadEntry(row));
     }
     return found;
   });
-  IM_RETURN_IF_ERROR(stays.status());
-  if (stays->empty() || last_seq == 0) {
+  IM_RETURN_IF_ERROR(nearest.status());
+  if (nearest->stays.empty() || nearest->last_seq == 0) {
     const absl::Status present = CheckPresent(user, conversation);
     if (!present.ok() && ReasonOf(present) != Reason::NOT_A_MEMBER) return present;
     return EntriesPage{};
   }
 
-  const std::vector<SeqRange> visible = VisibleRanges(*stays, last_seq);
+  const std::vector<SeqRange> visible = VisibleRanges(nearest->stays, nearest->last_seq);
   const std::vector<SeqRange> asked =
       query.forward
           ? Clip(visible, query.after == INT64_MAX ? query.after : query.after + 1, query.to)
           : Clip(visible, 1, query.before == INT64_MIN ? query.before : query.before - 1);
-  std::vector<EntryRange> ranges;
-  for (const SeqRange& seqs :
-       query.forward ? Oldest(asked, query.limit) : Newest(asked, query.limit)) {
-    ranges.push_back({conversation, seqs});
-  }
+  const std::vector<SeqRange> chosen =
+      query.forward ? Oldest(asked, query.limit) : Newest(asked, query.limit);
   EntriesPage page;
   page.more = CountEntries(asked) > query.limit;
-  IM_ASSIGN_OR_RETURN(page.entries, ReadEntries(ranges, INT64_MAX));
+  page.entries = std::move(nearest->entries);
+  const auto is_chosen = [&](const Entry& entry) {
+    return std::any_of(chosen.begin(), chosen.end(), [&](const SeqRange& range) {
+      return range.from <= entry.seq && entry.seq <= range.to;
+    });
+  };
+  page.entries.erase(
+      std::remove_if(page.entries.begin(), page.entries.end(), std::not_fn(is_chosen)),
+      page.entries.end());
+  if (static_cast<int64_t>(page.entries.size()) < CountEntries(chosen)) {
+    std::vector<EntryRange> ranges;
+    for (const SeqRange& seqs : chosen) ranges.push_back({conversation, seqs});
+    IM_ASSIGN_OR_RETURN(page.entries, ReadEntries(ranges, INT64_MAX));
+  }
 
   // The page keeps what is nearest to where it begins, one entry at least.
   if (!query.forward) std::reverse(page.entries.begin(), page.entries.end());

@@ -17,7 +17,7 @@ constexpr char kStates[] =
     "  WHERE x.id = m.conversation_id LIMIT 1) c "
     "LEFT JOIN LATERAL (SELECT * FROM chat.members x WHERE x.conversation_id = c.id "
     "  AND x.user_id = c.low_user_id + c.high_user_id - $1 AND x.join_seq = 0 LIMIT 1) w "
-    "  ON c.kind = 1 AND w.user_id NOT IN (SELECT chat.blocked_with($1)) "
+    "  ON c.kind = 1 AND w.user_id NOT IN (SELECT * FROM chat.blocked_with($1)) "
     "WHERE c.last_seq > 0 "
     "ORDER BY coalesce(m.end_at, c.last_at) DESC, c.id DESC";
 

@@ -14,9 +14,15 @@
 namespace im::chat {
 namespace {
 
-// While one conversation is waited for, all others of the writer wait, too. What is still locked
-// then is tried again, but not before the others had their turn.
-constexpr char kLockPatience[] = "SET lock_timeout = '100ms'";
+// lock_timeout: while one conversation is waited for, all others of the writer wait, too. What is
+// still locked then is tried again, but not before the others had their turn.
+// plan_cache_mode: else the statements of a small batch are planned for the sizes of its arrays,
+// each time, which for one message takes longer than to store it. enable_seqscan: a plan that is
+// kept must go by keys, also if it was made when the tables were empty.
+constexpr char kSettings[] =
+    "SELECT set_config('lock_timeout', '100ms', false),"
+    " set_config('plan_cache_mode', 'force_generic_plan', false),"
+    " set_config('enable_seqscan', 'off', false)";
 
 struct Metrics {
   prometheus::Counter& stored =
@@ -43,7 +49,7 @@ Writer::Writer(const WriterOptions& options, Publisher* publisher, Epoch* epoch)
              .connections = 1,
              .on_connect =
                  [epoch](pg::Session& session) {
-                   session.Exec(kLockPatience);
+                   session.Exec(kSettings);
                    epoch->Read(session);
                  }}),
       store_(&pool_),

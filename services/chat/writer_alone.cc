@@ -106,6 +106,8 @@ absl::StatusOr<Entry> Writer::TrySingle(const SendItem& item, bool* locked) {
     pending.item.origin = item.origin;
     absl::StatusOr<Entry> outcome = absl::UnknownError("");
     pending.item.done = [&outcome](absl::StatusOr<Entry> entry) { outcome = std::move(entry); };
+    // Who was stopped while it read would else do what others have refused meanwhile.
+    IM_RETURN_IF_ERROR(queue_.CheckWorth(item.waiting));
     const AppendBatch batch = Assemble({&pending});
     const absl::StatusOr<AppendResult> result = store_.Append(batch, /*wait=*/true);
     if (!result.ok()) {
@@ -162,6 +164,7 @@ absl::StatusOr<std::optional<Entry>> Writer::TryChange(const ChangeItem& item, b
     entry.sender = item.user;
     entry.request_id = item.request_id;
     entry.request_hash = item.request_hash;
+    IM_RETURN_IF_ERROR(queue_.CheckWorth(item.waiting));
     const absl::StatusOr<ChangeOutcome> outcome = store_.Change(*state, *plan, &entry);
     if (!outcome.ok()) {
       Forget(item.conversation_id);

@@ -347,6 +347,37 @@ TEST_F(HistoryTest, BadRequestsOfEntries) {
               Optional(Reason::PAGE_TOKEN_INVALID));
 }
 
+// To plan takes longer than to read a page, or the few conversations that a resume asks for at
+// once.
+TEST_F(HistoryTest, PlansAreKept) {
+  const int64_t group = chat_.Group(kAlice, {kBob});
+  pg::Pool pool({.url = chat_.database.UrlOf("chat"), .connections = 1});
+  const PgHistoryStore store(&pool);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(store.FindConversations(kAlice, {group}).ok());
+    ASSERT_TRUE(store.ListEntries(kAlice, group, {}).ok());
+    ASSERT_TRUE(store.ListEntries(kAlice, group, {.forward = true}).ok());
+  }
+  const auto kept = pool.Read([](pg::Session& session) {
+    return session
+        .Exec("SELECT count(*) FROM pg_prepared_statements WHERE generic_plans > 10")[0][0]
+        .as<int>();
+  });
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_EQ(*kept, 3);
+}
+
+// While ANALYZE samples, no old version of a row goes: see migrations/0006_upkeep.sql.
+TEST_F(HistoryTest, AnalyzeLooksAtLittle) {
+  EXPECT_EQ(chat_.database.Value(
+                "SELECT coalesce(string_agg(attrelid::regclass || '.' || attname, ' '), '') "
+                "FROM pg_attribute WHERE attrelid IN ('chat.entries'::regclass, "
+                "'chat.conversations'::regclass, 'chat.members'::regclass, "
+                "'chat.own_log'::regclass) AND attnum > 0 AND NOT attisdropped "
+                "AND attstattarget NOT BETWEEN 0 AND 10"),
+            "");
+}
+
 // What one page costs must not depend on how much was said.
 TEST_F(HistoryTest, PagesGoByKey) {
   const int64_t group = chat_.Group(kAlice, {kBob});

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <thread>
+
 #include "common/base/error.h"
 #include "tests/chat/writer_fixture.h"
 
@@ -9,6 +12,8 @@ namespace im::chat {
 namespace {
 
 using ::testing::Optional;
+
+constexpr std::chrono::milliseconds kMoment(30);
 
 TEST_F(WriterTest, StoresInOrderWithDenseSeqAndRunningCount) {
   std::vector<Future> futures;
@@ -52,6 +57,28 @@ TEST_F(WriterTest, OneKnownRequestDoesNotSpoilTheBatch) {
   EXPECT_EQ(futures[0].get()->seq, 2);
   EXPECT_EQ(futures[1].get()->seq, 1);
   EXPECT_EQ(futures[2].get()->seq, 3);
+}
+
+// Plans are kept, those too that are made while there is nothing stored.
+TEST_F(WriterTest, GoesByKeysFromTheFirstMessage) {
+  {
+    Writer writer({.database_url = database_.UrlOf("chat")}, &publisher_, &epoch_);
+    for (int i = 0; i < 200; ++i) {
+      ASSERT_TRUE(Send(direct_, kAnn, "x", RandomBytes(16), &writer).get().ok());
+    }
+  }
+  // A connection reports what it did when it ends, if not before.
+  const auto number = [&](const std::string& what) {
+    return std::stoi(database_.Value("SELECT sum(" + what +
+                                     ") FROM pg_stat_user_tables WHERE schemaname = 'chat' AND "
+                                     "relname IN ('entries', 'conversations', 'members')"));
+  };
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (number("n_tup_ins") < 200 && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  ASSERT_GE(number("n_tup_ins"), 200);
+  EXPECT_LT(number("seq_tup_read"), 1000);
 }
 
 TEST_F(WriterTest, RefusalsAreReadAfresh) {
@@ -141,6 +168,26 @@ TEST_F(WriterTest, AMemberAddedThroughOneWriterSendsThroughTheOtherAtOnce) {
               }).ok());
   EXPECT_THAT(ReasonOf(Send(group_, kEve, "hi", RandomBytes(16), &other).get().status()),
               Optional(Reason::NOT_A_MEMBER));
+}
+
+// As one that is stopped while it reads, and whose sender another instance has refused meanwhile.
+TEST_F(WriterTest, WhatTookTooLongToReadIsNotStored) {
+  Writer other({.database_url = database_.UrlOf("chat"), .queue = {.stale = kMoment}}, &publisher_,
+               &epoch_);
+  ASSERT_TRUE(Send(group_, kBob, "warm").get().ok());
+  (void)Send(group_, kBob, "its state is known now", RandomBytes(16), &other).get();
+  ASSERT_TRUE(Change(kAnn, RandomBytes(16), [](const ConversationState& state, auto&) {
+                return PlanAdd(state, kAnn, {kEve});
+              }).ok());
+  const std::string before = Contents(group_);
+  pqxx::connection holder(database_.url());
+  pqxx::work lock(holder);
+  lock.exec("LOCK TABLE chat.conversations IN ACCESS EXCLUSIVE MODE");
+  Future late = Send(group_, kEve, "late", RandomBytes(16), &other);
+  std::this_thread::sleep_for(2 * kMoment);
+  lock.commit();
+  EXPECT_FALSE(late.get().ok());
+  EXPECT_EQ(Contents(group_), before);
 }
 
 TEST_F(WriterTest, WhoHasBlockedMeanwhileIsNotAdded) {
