@@ -30,6 +30,7 @@ constexpr const char* kOther[] = {
     "SELECT name FROM auth.devices",
     "SELECT encode(family_hash, 'hex') FROM auth.devices",
     "SELECT encode(secret_hash, 'hex') FROM auth.devices",
+    "SELECT encode(unnest(other_secret_hashes), 'hex') FROM auth.devices",
     "SELECT encode(name_hash, 'hex') FROM auth.login_failures",
     // Its second line: the first of them says only what it is.
     "SELECT split_part(private_pem, chr(10), 2) FROM auth.signing_keys",

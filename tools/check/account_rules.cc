@@ -107,6 +107,7 @@ constexpr char kDevices[] = IM_RULE(R"(
   CROSS JOIN LATERAL (VALUES
     ('device_token', octet_length(d.family_hash) <> 32 OR octet_length(d.secret_hash) <> 32
        OR octet_length(d.previous_secret_hash) <> 32
+       OR EXISTS (SELECT FROM unnest(d.other_secret_hashes) o WHERE octet_length(o) <> 32)
        OR (d.previous_secret_hash IS NULL) <> (d.rotated_at IS NULL), 'its token''s hashes are none'),
     ('device_times', d.last_used_at < d.logged_in_at, 'was used before it logged in')
   ) AS b (rule, broken, what)
