@@ -139,7 +139,7 @@ void Gateway::Revoke(int64_t device_id) {
 
 bool Gateway::Healthy() const {
   return hub_->links().IsUp(Link::Service::kChat) && hub_->links().IsUp(Link::Service::kPresence) &&
-         route_.IsReady(kAuthPackage);
+         route_.IsReady(kAuthPackage) && options_.has_keys();
 }
 
 void Gateway::Drain(milliseconds limit) {

@@ -30,6 +30,8 @@ struct GatewayOptions {
   LinkOptions link;
   LimitOptions limits;
   rpc::Authenticate authenticate;
+  // Whether it knows the keys of tokens yet: nobody can come in before.
+  std::function<bool()> has_keys = [] { return true; };
   std::function<bool(int64_t device_id)> is_revoked;
   // How exact timeouts are.
   milliseconds tick{50};

@@ -31,6 +31,7 @@ int Main(int argc, char** argv) {
   token::Verifier verifier;
   GatewayOptions options = ToOptions(values);
   options.authenticate = verifier.AsAuthenticate();
+  options.has_keys = [&] { return verifier.HasKeys(); };
   options.is_revoked = [&](int64_t device_id) { return verifier.IsRevoked(device_id); };
   token::WatcherOptions watched{options.upstreams.auth, options.tls, nullptr};
   auto gateway = Gateway::Create(std::move(options));

@@ -23,6 +23,9 @@ constexpr uint64_t kResetsPerSecond = 100;
 // Answers to a client's pings and settings that may wait while it does not read.
 constexpr size_t kMaxWaitingAnswers = 100;
 constexpr uint32_t kMaxHeaderListBytes = 16 << 10;
+// A client that sees our end may take so long, and say so much more, until it ends its own.
+constexpr std::chrono::seconds kFarewell{2};
+constexpr size_t kFarewellBytes = 64 << 10;
 
 prometheus::Gauge& ConnectionsGauge() {
   static auto& gauge =
@@ -187,6 +190,12 @@ Connection::~Connection() {
 
 void Connection::OnReady(uint32_t events) {
   if (closed_) return;
+  if (finished_at_.has_value()) {
+    const Socket::Io read =
+        socket_->Discard(loop_->scratch().data(), loop_->scratch().size(), &discarded_);
+    if (read == Socket::Io::kClosed || discarded_ > kFarewellBytes) Close();
+    return;
+  }
   if (session_ == nullptr) {
     const Socket::Io done = socket_->Handshake();
     if (done == Socket::Io::kClosed) return Close();
@@ -226,7 +235,8 @@ bool Connection::Read() {
       // Says why, if there is room for it.
       nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
       Flush();
-      return false;
+      Finish();
+      return true;
     }
     // What epoll still sees is read when the others had their turn.
     if (!socket_->holds_bytes()) return true;
@@ -243,12 +253,12 @@ void Connection::WriteSoon() {
 
 void Connection::Write() {
   dirty_ = false;
-  if (closed_ || session_ == nullptr) return;
+  if (closed_ || finished_at_.has_value() || session_ == nullptr) return;
   Flush();
   if (closed_) return;
   const bool over = pending_.empty() && nghttp2_session_want_read(session_) == 0 &&
                     nghttp2_session_want_write(session_) == 0;
-  if (over || (going_away_ && calls_.empty() && pending_.empty())) return Close();
+  if (over || (going_away_ && calls_.empty() && pending_.empty())) return Finish();
   WatchFor();
 }
 
@@ -291,6 +301,10 @@ void Connection::WatchFor() {
 
 void Connection::OnTick(Loop::Clock::time_point now) {
   if (closed_) return;
+  if (finished_at_.has_value()) {
+    if (now - *finished_at_ >= kFarewell) Close();
+    return;
+  }
   if (calls_.empty() && now - idle_since_ >= options_->idle) {
     if (session_ != nullptr && going_away_) return Close();
     CutCounter(session_ == nullptr ? "handshake" : "idle").Increment();
@@ -317,7 +331,7 @@ void Connection::OnTick(Loop::Clock::time_point now) {
 }
 
 void Connection::GoAway() {
-  if (closed_) return;
+  if (closed_ || finished_at_.has_value()) return;
   if (session_ == nullptr) return Close();
   going_away_ = true;
   nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
@@ -326,12 +340,26 @@ void Connection::GoAway() {
   WriteSoon();
 }
 
+void Connection::Finish() {
+  if (closed_ || finished_at_.has_value()) return;
+  finished_at_ = Loop::Clock::now();
+  pending_ = std::string();
+  pending_first_ = 0;
+  EndCalls();
+  socket_->Finish();
+  WatchFor();
+}
+
 void Connection::Close() {
   if (std::exchange(closed_, true)) return;
   loop_->Forget(socket_->fd());
+  EndCalls();
+  loop_->Destroy(this);
+}
+
+void Connection::EndCalls() {
   const auto calls = std::exchange(calls_, {});
   for (const auto& [id, call] : calls) call->OnGone();
-  loop_->Destroy(this);
 }
 
 void Connection::SubmitHeaders(int32_t id, const nghttp2_nv* headers, size_t count, bool data) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -58,6 +59,11 @@ class Connection : public Loop::Waiter, public Stream {
   bool Begin();
   bool Read();
   void Flush();
+  // Ends the calls and our side, and waits a moment for the client to end its own: TCP resets a
+  // connection that is closed while something of the client's is unread, and what we said last may
+  // be lost with that.
+  void Finish();
+  void EndCalls();
   void WatchFor();
   void WriteSoon();
   void Misbehaved();
@@ -78,6 +84,8 @@ class Connection : public Loop::Waiter, public Stream {
   bool dirty_ = false;
   bool closed_ = false;
   bool going_away_ = false;
+  std::optional<Loop::Clock::time_point> finished_at_;
+  size_t discarded_ = 0;  // since then
   Loop::Clock::time_point heard_at_;
   // When the socket last took something of pending_, or that began to wait.
   Loop::Clock::time_point taken_at_;

@@ -14,9 +14,7 @@ class TlsSocket : public Socket {
  public:
   TlsSocket(int fd, SSL* tls) : Socket(fd), tls_(tls) { SSL_set_fd(tls_, fd); }
   ~TlsSocket() override {
-    // A farewell if there is room for it; the other side is not waited for.
-    if (SSL_is_init_finished(tls_)) SSL_shutdown(tls_);
-    ERR_clear_error();
+    SayFarewell();
     SSL_free(tls_);
   }
 
@@ -38,10 +36,21 @@ class TlsSocket : public Socket {
     ERR_clear_error();
     return Outcome(SSL_write_ex(tls_, bytes, size, count));
   }
+  void Finish() override {
+    SayFarewell();
+    Socket::Finish();
+  }
   bool holds_bytes() const override { return SSL_pending(tls_) > 0; }
   bool wants_write() const override { return wants_write_; }
 
  private:
+  // Once, if there is room for it; the other side's is not waited for.
+  void SayFarewell() {
+    if (SSL_is_init_finished(tls_)) SSL_shutdown(tls_);
+    ERR_clear_error();
+    SSL_set_quiet_shutdown(tls_, 1);
+    wants_write_ = false;
+  }
   Io Outcome(int result) {
     wants_write_ = false;
     if (result > 0) return Io::kDone;
@@ -86,6 +95,15 @@ Socket::Io Socket::Write(const void* bytes, size_t size, size_t* count) {
     return Io::kDone;
   }
   return errno == EAGAIN || errno == EWOULDBLOCK ? Io::kWait : Io::kClosed;
+}
+
+void Socket::Finish() { shutdown(fd_, SHUT_WR); }
+
+Socket::Io Socket::Discard(void* scratch, size_t size, size_t* count) {
+  size_t taken = 0;
+  const Io read = Socket::Read(scratch, size, &taken);
+  *count += taken;
+  return read;
 }
 
 std::unique_ptr<Socket> MakeTlsSocket(int fd, SSL* tls) {

@@ -25,6 +25,10 @@ class Socket {
   // kDone: at least one byte.
   virtual Io Read(void* bytes, size_t size, size_t* count);
   virtual Io Write(const void* bytes, size_t size, size_t* count);
+  // Says that nothing more comes.
+  virtual void Finish();
+  // Takes bytes that nobody wants any more, and adds to *count how many.
+  Io Discard(void* scratch, size_t size, size_t* count);
   // Whether Read has something that epoll does not know of.
   virtual bool holds_bytes() const { return false; }
   // Whether kWait waits for room to write, whatever was asked for.

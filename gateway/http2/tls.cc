@@ -82,7 +82,8 @@ absl::StatusOr<TlsContext::Context> TlsContext::Make(const rpc::CertificateFiles
   SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_alpn_select_cb(context.get(), ChooseProtocol, nullptr);
-  // Tickets only: the server remembers no sessions.
+  // Tickets only, and one is enough to come back with: the server remembers no sessions.
+  SSL_CTX_set_num_tickets(context.get(), 1);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   if (!Use(pem, context.get())) return absl::FailedPreconditionError(TlsError());
   return context;

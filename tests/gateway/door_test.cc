@@ -1,8 +1,10 @@
 // The door and the route: unary calls, what is offered, TLS, health, reflection and rate limits.
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <thread>
 
@@ -12,6 +14,7 @@
 #include "im/chat/v1/messages.grpc.pb.h"
 #include "im/gateway/v1/gateway.grpc.pb.h"
 #include "tests/gateway/fixture.h"
+#include "tests/gateway/peer.h"
 
 namespace im::gateway {
 namespace {
@@ -165,6 +168,8 @@ TEST_F(DoorTest, KeepsTheCallersDeadline) {
 }
 
 TEST_F(DoorTest, HealthTellsTheTruth) {
+  std::atomic<bool> has_keys{true};
+  options_.has_keys = [&] { return has_keys.load(); };
   Start();
   const auto serving = [&] {
     grpc::GenericStub stub(Channel());
@@ -185,6 +190,10 @@ TEST_F(DoorTest, HealthTellsTheTruth) {
     while (!done) changed.Wait(&mu);
     return rpc::ToString(response) == "\x08\x01";
   };
+  Await(serving);
+  has_keys.store(false);
+  Await([&] { return !serving(); });
+  has_keys.store(true);
   Await(serving);
   presence_->Stop();
   Await([&] { return !serving(); });
@@ -242,18 +251,71 @@ TEST(IsLocalTest, GoesByAddressesNotByNames) {
   }
 }
 
-TEST_F(DoorTest, SpeaksTls) {
-  config_.tls_certificate = dir_ + "/tls.crt";
-  config_.tls_key = dir_ + "/tls.key";
-  const std::string make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 " +
-                           std::string("-nodes -days 2 -subj /CN=localhost -addext ") +
-                           "subjectAltName=DNS:localhost -out " + config_.tls_certificate +
-                           " -keyout " + config_.tls_key + " 2>/dev/null";
-  ASSERT_EQ(std::system(make.c_str()), 0);
-  config_.tls_listen = "127.0.0.1:0";
-  Start();
-  const std::string& address = server_->addresses().back();
-  const std::string at = "localhost" + address.substr(address.rfind(':'));
+class TlsDoorTest : public DoorTest {
+ protected:
+  struct Ticket {
+    std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)> last{nullptr, SSL_SESSION_free};
+    int given = 0;
+  };
+
+  TlsDoorTest() {
+    config_.tls_certificate = dir_ + "/tls.crt";
+    config_.tls_key = dir_ + "/tls.key";
+    const std::string make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 " +
+                             std::string("-nodes -days 2 -subj /CN=localhost -addext ") +
+                             "subjectAltName=DNS:localhost -out " + config_.tls_certificate +
+                             " -keyout " + config_.tls_key + " 2>/dev/null";
+    EXPECT_EQ(std::system(make.c_str()), 0);
+    config_.tls_listen = "127.0.0.1:0";
+    Start();
+  }
+  std::string address() const {
+    const std::string& address = server_->addresses().back();
+    return "localhost" + address.substr(address.rfind(':'));
+  }
+
+  // Comes with the ticket, if there is one, and leaves with the next, if one was given. Whether it
+  // was taken.
+  bool Resumes(int version, Ticket* ticket) {
+    const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(
+        SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+    SSL_CTX_set_max_proto_version(context.get(), version);
+    SSL_CTX_set_alpn_protos(context.get(), reinterpret_cast<const unsigned char*>("\2h2"), 3);
+    SSL_CTX_set_session_cache_mode(context.get(),
+                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_set_app_data(context.get(), ticket);
+    SSL_CTX_sess_set_new_cb(context.get(), [](SSL* tls, SSL_SESSION* fresh) {
+      auto* const taken = static_cast<Ticket*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(tls)));
+      taken->last.reset(fresh);
+      ++taken->given;
+      return 1;
+    });
+    const std::unique_ptr<SSL, decltype(&SSL_free)> tls(SSL_new(context.get()), SSL_free);
+    if (ticket->last != nullptr) SSL_set_session(tls.get(), ticket->last.get());
+    const int fd = ConnectTo(server_->addresses().back());
+    SSL_set_fd(tls.get(), fd);
+    EXPECT_EQ(SSL_connect(tls.get()), 1);
+    // With TLS 1.3 the ticket comes before the server's first frame.
+    char byte = 0;
+    EXPECT_EQ(SSL_read(tls.get(), &byte, 1), 1);
+    // Without a farewell OpenSSL forgets the ticket.
+    SSL_shutdown(tls.get());
+    close(fd);
+    return SSL_session_reused(tls.get()) == 1;
+  }
+};
+
+TEST_F(TlsDoorTest, ComesBackWithATicket) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    Ticket ticket;
+    EXPECT_FALSE(Resumes(version, &ticket));
+    EXPECT_EQ(ticket.given, 1) << version;
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(Resumes(version, &ticket)) << version;
+  }
+}
+
+TEST_F(TlsDoorTest, SpeaksTls) {
+  const std::string at = address();
   EXPECT_TRUE(LogIn(rpc::Connect(at, {.ca = config_.tls_certificate})).ok());
   EXPECT_FALSE(LogIn(rpc::Connect(at)).ok());
   Device alice(rpc::Connect(at, {.ca = config_.tls_certificate}), "1:10");

@@ -1,10 +1,15 @@
 // The door's HTTP/2: what gRPC says in it, and clients that do not keep to it.
+#include <sys/socket.h>
+#include <unistd.h>
 #include <zlib.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "absl/strings/escaping.h"
+#include "common/base/metrics.h"
 #include "common/rpc/status.h"
 #include "gateway/http2/call.h"
 #include "gateway/http2/grpc_wire.h"
@@ -236,6 +241,40 @@ TEST_F(Http2Test, SaysThatItGoes) {
   server_->Shutdown(1s);
   idle.ReadToTheEnd();
   EXPECT_THAT(idle.goaway, Optional(uint32_t{NGHTTP2_NO_ERROR}));
+}
+
+// What a client says while the gateway ends the connection must not make TCP throw away what the
+// gateway said last.
+TEST_F(Http2Test, EndsAConnectionWithoutAReset) {
+  StartOnTcp();
+  // The preface with SETTINGS, a GOAWAY, and a frame of an unknown type that does not fit into what
+  // the gateway reads at once.
+  constexpr size_t kBeyond = 80'000;
+  std::string said("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  said.append("\0\0\x8\7\0\0\0\0\0\0\0\0\0\0\0\0\0", 17);
+  while (said.size() < kBeyond) {
+    said.append("\0\x20\0\xfa\0\0\0\0\0", 9).append(8192, 'x');
+  }
+  for (int i = 0; i < 20; ++i) {
+    const int fd = ConnectTo(config_.listen);
+    ASSERT_EQ(send(fd, said.data(), said.size(), MSG_NOSIGNAL), ssize_t(said.size()));
+    char bytes[4096];
+    ssize_t count = 1;
+    while (count > 0) count = recv(fd, bytes, sizeof bytes, 0);
+    EXPECT_EQ(count, 0) << strerror(errno);
+    close(fd);
+  }
+}
+
+TEST_F(Http2Test, WaitsForTheClientsEndNotForEver) {
+  config_.connection_idle_seconds = 1;
+  StartOnTcp();
+  Peer peer(config_.listen);
+  auto& open = GaugeFamily("im_gateway_connections", "").Add({});
+  Await([&] { return open.Value() == 1; });
+  peer.ReadToTheEnd();
+  EXPECT_THAT(peer.goaway, Optional(uint32_t{NGHTTP2_NO_ERROR}));
+  Await([&] { return open.Value() == 0; });
 }
 
 }  // namespace
