@@ -22,7 +22,7 @@ shell     shellcheck
 proto     buf lint, and buf breaking against the last release
 tidy      clang-tidy and clang's thread-safety analysis, on what changed since they last passed
 setup     ./im itself: up, up again, kill, restart, down; the example in Python against it; backup and restore
-judges    h2spec, gRPC's interop clients of Go and Java, grpcurl, ghz, clients in Node and Python at the door
+judges    h2spec, gRPC's interop clients of Go and Java, grpcurl, ghz; stock clients in Node, Python, Java and C++
 fuzz      libFuzzer with ASan and UBSan on what strangers send; --seconds N a target (60)
 compose   deploy/docker-compose.yml: up, chat, kill, down
 asan      all tests of ctest, and the programs they start, with ASan and UBSan
@@ -166,6 +166,13 @@ stage_faults() {
 
 stage_setup() { "$ROOT/tests/setup/run.sh" && "$ROOT/tests/setup/backup.sh"; }
 
-stage_judges() { "$ROOT/tests/judges/run.sh"; }
+# The client in C++ is built for it; the set-up is the release build's.
+stage_judges() {
+  lock_build release
+  configure release -DIM_TESTS=ON
+  build release judges_client
+  unlock_build
+  "$ROOT/tests/judges/run.sh"
+}
 
 stage_compose() { "$ROOT/tests/compose/run.sh"; }

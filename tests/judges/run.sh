@@ -1,7 +1,7 @@
 #!/bin/bash
 # Judges that were not written here, at a whole set-up of its own: h2spec, gRPC's interop clients of Go and Java,
-# grpcurl, ghz, stock clients in Node and Python. They come through their languages' package registries, in versions
-# that are fixed here. Expects the release build to be there.
+# grpcurl, ghz, stock clients in Node, Python, Java and C++. They come through their languages' package registries, in
+# versions that are fixed here; gRPC for C++ is Debian's. Expects the release build to be there, with judges_client.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
@@ -9,6 +9,8 @@ cd "$root"
 here=$root/tests/judges
 tools=$root/build/judges
 logs=$root/build/logs
+cpp_client=$root/build/release/tests/judges_client
+[ -x "$cpp_client" ] || { echo "$cpp_client is not there; ./im test judges builds it"; exit 1; }
 mkdir -p "$tools" "$logs"
 
 work=$(mktemp -d)
@@ -31,7 +33,7 @@ fetch() {
   shift
   if ! timeout 900 "$@" >"$logs/judges-fetch.log" 2>&1; then
     tail -n 20 "$logs/judges-fetch.log"
-    echo "$what cannot be had. The first run needs the network, to $what's package registry."
+    echo "failed: $what. The first run needs the network, to $what's package registry."
     exit 1
   fi
 }
@@ -70,11 +72,11 @@ fi
 fetch PyPI examples/python/environment.sh "$tools/python"
 "$tools/python/venv/bin/python" -m grpc_tools.protoc -I "$here/proto/grpc/testing" --python_out="$tools/python/stubs" \
   --grpc_python_out="$tools/python/stubs" test.proto
-if ! cmp -s "$here/java/pom.xml" "$tools/java/pom.xml"; then
+java_sources=$(cat "$here"/java/*.{xml,java} "$root"/proto/im/*/v1/*.proto | sha256sum)
+if [ "$java_sources" != "$(cat "$tools/java/built-from" 2>/dev/null)" ]; then
   rm -rf "$tools/java"
-  fetch Maven mvn -q -B -f "$here/java/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
-    -DoutputDirectory="$tools/java"
-  cp "$here/java/pom.xml" "$tools/java/pom.xml"
+  fetch Maven mvn -q -B -f "$here/java/pom.xml" compile
+  echo "$java_sources" >"$tools/java/built-from"
 fi
 
 port=$(any_port)
@@ -113,7 +115,7 @@ done
 passed "gRPC's interop client of Go, ${#cases[@]} cases in plaintext and through TLS"
 
 for name in "${cases[@]}"; do
-  judge "$name, Java" java -cp "$tools/java/*" io.grpc.testing.integration.TestServiceClient \
+  judge "$name, Java" java -cp "$tools/java/lib/*" io.grpc.testing.integration.TestServiceClient \
     --server_host=127.0.0.1 --server_port="$port" --use_tls=false --test_case="$name"
 done
 passed "gRPC's interop client of Java, ${#cases[@]} cases"
@@ -142,18 +144,15 @@ report = json.load(open(sys.argv[1]))
 assert report["statusCodeDistribution"] == {"OK": 5000}, report["statusCodeDistribution"]' "$work/ghz.json"
 passed "ghz: 5,000 unary calls, 50 at a time"
 
-for address in "$plain" "$secure"; do
-  options=("$here/proto,$root/proto" "$address")
-  [ "$address" = "$plain" ] || options+=("$ca")
-  NODE_PATH=$tools/node/node_modules timeout 240 node "$here/node/client.js" "${options[@]}" ||
-    { echo "failed: Node, $address"; exit 1; }
-done
-passed "a stock client in Node, in plaintext and through TLS"
-
-for address in "$plain" "$secure"; do
-  options=("$address")
-  [ "$address" = "$plain" ] || options+=("$ca")
-  PYTHONPATH=$tools/python/stubs timeout 240 "$tools/python/venv/bin/python" -u "$here/python/client.py" "${options[@]}" ||
-    { echo "failed: Python, $address"; exit 1; }
-done
-passed "a stock client in Python, in plaintext and through TLS"
+# stock_client LANGUAGE COMMAND...: in plaintext and through TLS.
+stock_client() {
+  local language=$1
+  shift
+  timeout 240 "$@" "$plain" || { echo "failed: $language, in plaintext"; exit 1; }
+  timeout 240 "$@" "$secure" "$ca" || { echo "failed: $language, through TLS"; exit 1; }
+  passed "a stock client in $language, in plaintext and through TLS"
+}
+stock_client Node env NODE_PATH="$tools/node/node_modules" node "$here/node/client.js" "$here/proto,$root/proto"
+stock_client Python env PYTHONPATH="$tools/python/stubs" "$tools/python/venv/bin/python" -u "$here/python/client.py"
+stock_client Java java -cp "$tools/java/classes:$tools/java/lib/*" Client
+stock_client C++ "$cpp_client"

@@ -100,7 +100,7 @@ has "IM is up on 127.0.0.1:$port, with TLS on 127.0.0.1:$((port + 1))" ./im up
 passed "another port, also with an edited configuration"
 
 # In a checkout that others can read.
-if [ "$(id -u)" -eq 0 ] && setpriv --reuid=nobody --clear-groups test -r im; then
+if [ "$(id -u)" -eq 0 ] && setpriv --reuid=nobody --clear-groups test -r "$PWD/im"; then
   for command in up status down restart logs "user list" "bench pairs"; do
     # shellcheck disable=SC2086
     refuses 1 "The state folder $first belongs to root" setpriv --reuid=nobody --clear-groups ./im $command
