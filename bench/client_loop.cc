@@ -39,6 +39,7 @@ absl::StatusOr<std::unique_ptr<ClientLoop>> ClientLoop::Open(const Target& targe
   std::unique_ptr<ClientLoop> loop(new ClientLoop);
   IM_RETURN_IF_ERROR(loop->Resolve(target.address));
   if (!target.ca_file.empty()) IM_RETURN_IF_ERROR(loop->TrustOnly(target.ca_file));
+  if (loop->tls() && target.resume_tls) loop->KeepTlsSessions();
   loop->thread_ = std::thread([raw = loop.get()] { raw->Thread(); });
   return loop;
 }
@@ -115,6 +116,17 @@ absl::Status ClientLoop::TrustOnly(const std::string& ca_file) {
   return absl::OkStatus();
 }
 
+void ClientLoop::KeepTlsSessions() {
+  SSL_CTX_set_session_cache_mode(tls_.get(),
+                                 SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+  SSL_CTX_set_app_data(tls_.get(), this);
+  SSL_CTX_sess_set_new_cb(tls_.get(), [](SSL* tls, SSL_SESSION* session) {
+    auto* const loop = static_cast<ClientLoop*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(tls)));
+    loop->tls_sessions_.emplace_back(session, SSL_SESSION_free);
+    return 1;  // kept
+  });
+}
+
 void ClientLoop::Post(std::function<void()> work) {
   bool wake = false;
   {
@@ -149,6 +161,10 @@ absl::StatusOr<std::unique_ptr<Socket>> ClientLoop::Dial(Connection* connection)
     SSL* const tls = SSL_new(tls_.get());
     SSL_set_connect_state(tls);
     SSL_set1_host(tls, authority_.c_str());
+    if (!tls_sessions_.empty()) {
+      SSL_set_session(tls, tls_sessions_.back().get());
+      tls_sessions_.pop_back();
+    }
     socket = gateway::http2::MakeTlsSocket(fd, tls);
   }
   if (connect(fd, reinterpret_cast<const sockaddr*>(&address_), address_bytes_) != 0 &&

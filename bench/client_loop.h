@@ -63,12 +63,15 @@ class ClientLoop {
   ClientLoop();
   absl::Status Resolve(const std::string& address);
   absl::Status TrustOnly(const std::string& ca_file);
+  void KeepTlsSessions();
   void Thread();
 
   std::string authority_;
   sockaddr_storage address_{};
   socklen_t address_bytes_ = 0;
   std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> tls_{nullptr, SSL_CTX_free};
+  // Those of connections before, each for one more.
+  std::vector<std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)>> tls_sessions_;
   const int epoll_;
   const int wake_;
   std::vector<uint8_t> scratch_;

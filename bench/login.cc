@@ -1,5 +1,8 @@
 #include "bench/login.h"
 
+#include <sodium.h>
+
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -14,6 +17,7 @@
 #include "common/base/error.h"
 #include "common/base/random.h"
 #include "im/auth/v1/accounts.grpc.pb.h"
+#include "services/auth/password_hasher.h"
 
 namespace im::bench {
 
@@ -104,12 +108,44 @@ class Callers {
   std::vector<std::thread> threads_;
 };
 
+// What all cores of this machine hash in a second while they do nothing else.
+absl::StatusOr<double> HashesPerSecond(double seconds) {
+  if (sodium_init() < 0) return absl::InternalError("libsodium does not start");
+  IM_ASSIGN_OR_RETURN(const auto hasher, auth::PasswordHasher::Create({}));
+  std::atomic<bool> over{false};
+  std::atomic<bool> failed{false};
+  Mutex mu;
+  double per_second = 0;
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i) {
+    threads.emplace_back([&] {
+      const auto begun = steady_clock::now();
+      int hashes = 0;
+      for (; hashes == 0 || !over; ++hashes) {
+        if (!hasher->Hash("what is hashed does not matter").ok()) {
+          failed = true;
+          return;
+        }
+      }
+      const std::chrono::duration<double> took = steady_clock::now() - begun;
+      MutexLock lock(&mu);
+      per_second += hashes / took.count();
+    });
+  }
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+  over = true;
+  for (std::thread& thread : threads) thread.join();
+  if (failed) return absl::ResourceExhaustedError("no memory to hash passwords");
+  return per_second;
+}
+
 absl::Status Run(const Target& target, const LoginOptions& options, Outcome* outcome) {
   Progress progress;
   IM_ASSIGN_OR_RETURN(const auto crowd,
                       Crowd::Gather(target, "login", 2 + options.clients, &progress));
   client::Channel& channel = crowd->channel();
   IM_ASSIGN_OR_RETURN(const std::vector<Credentials> accounts, Register(channel));
+  IM_ASSIGN_OR_RETURN(const double hashes_per_second, HashesPerSecond(options.seconds / 4));
   Traffic traffic(crowd.get(), &progress);
   IM_ASSIGN_OR_RETURN(const size_t pair, traffic.AddGroup({0, 1}));
   IM_RETURN_IF_ERROR(traffic.Connect());
@@ -175,14 +211,15 @@ absl::Status Run(const Target& target, const LoginOptions& options, Outcome* out
   outcome->more.Add("clients", options.clients)
       .Add("refreshes_per_second", refreshes_per_second)
       .Add("put_off", logins.put_off())
+      .Add("hashes_per_second", hashes_per_second)
       .Add("message_ms_alone", ms(alone))
       .Add("message_ms_beside_refreshes", ms(beside_refreshes))
       .Add("message_ms_beside_logins", ms(beside_logins));
   outcome->more_text = absl::StrFormat(
-      "%d at once, %d put off; %.0f refreshes/s\n"
+      "%d at once, %d put off; the cores alone hash %.1f passwords a second; %.0f refreshes/s\n"
       "a message, ms, median: %.2f alone, %.2f beside refreshes, %.2f beside log-ins\n",
-      options.clients, logins.put_off(), refreshes_per_second, ms(alone), ms(beside_refreshes),
-      ms(beside_logins));
+      options.clients, logins.put_off(), hashes_per_second, refreshes_per_second, ms(alone),
+      ms(beside_refreshes), ms(beside_logins));
   if (!refreshes.failure().ok()) return refreshes.failure();
   return logins.failure();
 }

@@ -194,6 +194,8 @@ int main(int argc, char** argv) {
   command->add_option("--jitter", storm.jitter_seconds, "Each comes back within so many seconds")
       ->check(CLI::Range(0.0, 60.0))
       ->capture_default_str();
+  command->add_flag("--resume-tls", storm.resume_tls,
+                    "Each comes back with its TLS session, as a client that keeps them does");
 
   im::bench::HistoryOptions history;
   command = add("history", "Pages of 50 out of conversations that hold much",

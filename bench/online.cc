@@ -298,7 +298,9 @@ Outcome MeasureIdle(const Target& target, const IdleOptions& options) {
 
 Outcome MeasureStorm(const Target& target, const StormOptions& options) {
   Outcome outcome{.scenario = "storm", .counted = "clients back"};
-  Online online(target, options.clients / 2 * 2);
+  Target tried = target;
+  tried.resume_tls = options.resume_tls;
+  Online online(tried, options.clients / 2 * 2);
   outcome.failure = Storm(&online, options, &outcome).Run();
   return outcome;
 }

@@ -19,6 +19,8 @@ struct StormOptions {
   int clients = 1'000;
   // Each comes back at a time of its own within this.
   double jitter_seconds = 5;
+  // Through TLS: with the sessions they had, and not with a whole handshake.
+  bool resume_tls = false;
 };
 
 // N clients that are cut off at once and come back, with a message for each of them meanwhile. A

@@ -49,6 +49,8 @@ def scenarios(ca):
         Scenario("idle, 10,000 clients, TLS", idle + tls, quick_idle + tls, "40 KB each"),
         Scenario("storm of 5,000", storm, quick_storm, "10 s, no error"),
         Scenario("storm of 5,000, TLS", storm + tls, quick_storm + tls, "10 s, no error"),
+        Scenario("storm of 5,000, TLS, sessions resumed", storm + tls + ["--resume-tls"],
+                 quick_storm + tls + ["--resume-tls"], ""),
         Scenario("login", ["login", "--seconds", "10"], ["--seconds", "1"],
                  "as many as two cores hash; messages at most 2 times as slow"),
     ]
@@ -66,8 +68,8 @@ LONG_GROWTH = ["--max-messages", "10000000", "--max-users", "1000000", "--max-me
 QUICK_GROWTH = ["--max-messages", "10000", "--max-users", "1000", "--max-members", "10", "--rate", "50",
                 "--seconds", "1"]
 # What a row shows beyond what all have.
-EXTRA = ["cpu_us_per_delivery", "rss_bytes_per_client", "all_caught_up_ms", "errors", "refreshes_per_second",
-         "message_ms_alone", "message_ms_beside_logins"]
+EXTRA = ["cpu_us_per_delivery", "rss_bytes_per_client", "all_caught_up_ms", "errors", "hashes_per_second",
+         "refreshes_per_second", "message_ms_alone", "message_ms_beside_logins"]
 PROCESSES = ("gateway", "chat", "auth", "presence", "postgres", "bench")
 
 

@@ -26,6 +26,8 @@ struct Target {
   std::string home;
   // Empty: plaintext.
   std::string ca_file;
+  // Whether connections take up the TLS sessions of those before.
+  bool resume_tls = false;
 };
 
 absl::StatusOr<Target> FindTarget(const TargetOptions& options);
