@@ -25,6 +25,14 @@ using std::chrono::steady_clock;
 
 constexpr size_t kMiB = 1 << 20;
 
+// Figures of memory and of single calls say nothing about a program that a sanitizer makes large
+// and slow.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kFigures = false;
+#else
+constexpr bool kFigures = true;
+#endif
+
 class OverloadTest : public ::testing::Test {
  protected:
   // Each call that stores messages takes this much longer, so that PostgreSQL is the bottleneck on
@@ -66,7 +74,9 @@ TEST_F(OverloadTest, ThreeTimesWhatPostgresqlCanTake) {
   // The last stores take their time after the load, too.
   EXPECT_GT(result.seconds, options.seconds + 0.1);
   EXPECT_LT(result.latency.max(), kBound);
-  EXPECT_LT(result.refused_latency.Quantile(0.5), 500'000);
+  if (kFigures) {
+    EXPECT_LT(result.refused_latency.Quantile(0.5), 500'000);
+  }
   EXPECT_LT(result.unary_latency.max(), kBound);
   for (const auto& [what, count] : result.unary) {
     EXPECT_THAT(what,
@@ -77,7 +87,9 @@ TEST_F(OverloadTest, ThreeTimesWhatPostgresqlCanTake) {
   // What was queued is served, and then all is as before.
   EXPECT_LT(result.recovery_ms, 10'000);
   for (const auto& [name, peak] : PeakMemory(stack)) {
-    EXPECT_LT(peak, before[name] + 200 * kMiB) << name;
+    if (kFigures) {
+      EXPECT_LT(peak, before[name] + 200 * kMiB) << name;
+    }
   }
 }
 
@@ -217,9 +229,13 @@ TEST_F(OverloadTest, AClientThatNeverReadsCostsAtMostItsQueue) {
               each >> 10, (stack.PeakMemory("chat") - chat_before) / kMiB);
   EXPECT_EQ(stack.Log("gateway").find("session_ended"), std::string::npos);
   // Its queue of 256 KB, a frame under way, and what the allocator needs.
-  EXPECT_LT(each, 400U << 10);
+  if (kFigures) {
+    EXPECT_LT(each, 400U << 10);
+  }
   EXPECT_GT(each, 100U << 10) << "their queues were not filled";
-  EXPECT_LT(stack.PeakMemory("chat"), chat_before + 100 * kMiB);
+  if (kFigures) {
+    EXPECT_LT(stack.PeakMemory("chat"), chat_before + 100 * kMiB);
+  }
   // Nobody else notices.
   const auto from = steady_clock::now();
   EXPECT_TRUE(anns->Call(&chat::v1::ConversationService::Stub::ListConversations,
