@@ -40,14 +40,15 @@ class Device:
         return (("authorization", "Bearer " + self.tokens.access_token),)
 
     def call(self, method, request):
-        """A unary call; the same request again, with its request_id, while its outcome is unknown."""
-        for failures in range(8):
+        """A unary call; while its outcome is unknown, for a minute, the same request with its request_id again."""
+        failures, until = 0, time.monotonic() + 60
+        while True:
             try:
                 return method(request, timeout=10, metadata=self._authorization())
             except grpc.RpcError as error:
-                if error.code() not in UNKNOWN_OUTCOME or failures == 7:
+                if error.code() not in UNKNOWN_OUTCOME or time.monotonic() > until:
                     raise
-                pause(failures)
+            pause(failures := failures + 1)
 
     def send(self, conversation_id, text):
         return self.call(self.messages.SendMessage, messages.SendMessageRequest(

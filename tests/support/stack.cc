@@ -110,6 +110,14 @@ std::string ReadAll(const std::string& path) {
   return text.str();
 }
 
+std::string LastLines(const std::string& text, int lines) {
+  size_t begin = text.size();
+  for (int i = 0; i <= lines && begin != 0 && begin != std::string::npos; ++i) {
+    begin = text.rfind('\n', begin - 1);
+  }
+  return begin == 0 || begin == std::string::npos ? text : "...\n" + text.substr(begin + 1);
+}
+
 int ToStatus(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
@@ -172,7 +180,8 @@ Stack::~Stack() {
   if (!secrets.empty()) ADD_FAILURE() << secrets.front();
   if (::testing::Test::HasFailure()) {
     for (const std::string& name : names_) {
-      std::cerr << "---- log of " << name << "\n" << Log(name);
+      // All of it would hide what failed: ctest shows a part of what a test prints.
+      std::cerr << "---- log of " << name << "\n" << LastLines(Log(name), 100);
     }
   }
   std::error_code ignored;
