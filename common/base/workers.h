@@ -15,7 +15,9 @@ namespace im {
 // Thread-safe. The destructor refuses new work, finishes what is queued, and joins.
 class Workers {
  public:
-  Workers(int threads, size_t queue_limit);
+  // `niceness`: 0 to 19, as in nice(2), but of these threads alone, which then give way to whoever
+  // wants the processor. For work that keeps it for long.
+  Workers(int threads, size_t queue_limit, int niceness = 0);
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -28,6 +30,7 @@ class Workers {
   void Run();
 
   const size_t queue_limit_;
+  const int niceness_;
   mutable Mutex mu_;
   CondVar changed_;
   std::deque<std::function<void()>> queue_ IM_GUARDED_BY(mu_);

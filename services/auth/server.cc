@@ -19,6 +19,9 @@ constexpr std::chrono::minutes kCleaningInterval{10};
 // Of calls that wait for a worker; a worker waits for the database only.
 constexpr size_t kWorkerQueue = 1000;
 
+// A hash keeps a core busy for a tenth of a second, for which messages shall not wait.
+constexpr int kPasswordNiceness = 5;
+
 std::chrono::seconds RevocationWindow(const TokenLives& lives) {
   return std::max<std::chrono::seconds>(lives.access, std::chrono::minutes(15)) +
          std::chrono::minutes(1);
@@ -45,7 +48,7 @@ Server::Server(const ServerOptions& options, std::unique_ptr<PasswordHasher> has
               hasher_.get(), &nobody_, &mint_, &feed_),
       devices_(&pg_devices_, &mint_, &feed_, options.clock),
       profiles_(&pg_profiles_),
-      password_workers_(options.passwords.threads, options.passwords.queue),
+      password_workers_(options.passwords.threads, options.passwords.queue, kPasswordNiceness),
       workers_(options.database_connections, kWorkerQueue),
       router_([this](std::string_view token) { return Authenticate(token); }, &workers_),
       directory_(&feed_) {
