@@ -1,9 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <future>
 
 #include "common/base/error.h"
 #include "common/base/text.h"
 #include "common/base/usage.h"
+#include "common/base/workers.h"
 
 namespace im {
 namespace {
@@ -49,6 +54,20 @@ TEST(TextTest, RefusesNul) {
   for (const char* bad : {"a\nb", "\x1b[1m", "\x7f", "a\u0085", "\u2028", "a\u2029", "\xc2"}) {
     EXPECT_FALSE(IsLine(bad)) << bad;
   }
+}
+
+TEST(WorkersTest, GiveWayAsTheyAreTold) {
+  const auto niceness = [] { return getpriority(PRIO_PROCESS, 0); };
+  const int own = niceness();
+  Workers prompt(1, 10);
+  Workers patient(1, 10, 5);
+  std::promise<int> of_prompt;
+  std::promise<int> of_patient;
+  ASSERT_TRUE(prompt.TrySubmit([&] { of_prompt.set_value(niceness()); }));
+  ASSERT_TRUE(patient.TrySubmit([&] { of_patient.set_value(niceness()); }));
+  EXPECT_EQ(of_prompt.get_future().get(), own);
+  EXPECT_EQ(of_patient.get_future().get(), std::min(own + 5, 19));
+  EXPECT_EQ(niceness(), own);
 }
 
 TEST(UsageTest, NamesTheWordThatNobodyKnows) {
