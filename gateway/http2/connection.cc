@@ -22,6 +22,10 @@ constexpr uint64_t kResetBurst = 500;
 constexpr uint64_t kResetsPerSecond = 100;
 // Answers to a client's pings and settings that may wait while it does not read.
 constexpr size_t kMaxWaitingAnswers = 100;
+// Other frames of ours that may wait meanwhile, and so many more for each call that there may be:
+// nghttp2 refuses each request too many with a frame, and bounds their number by nothing.
+constexpr size_t kMaxWaitingFrames = 1000;
+constexpr size_t kMaxWaitingFramesPerCall = 4;
 constexpr uint32_t kMaxHeaderListBytes = 16 << 10;
 // A client that sees our end may take so long, and say so much more, until it ends its own.
 constexpr std::chrono::seconds kFarewell{2};
@@ -40,7 +44,8 @@ prometheus::Counter& MisbehavedCounter() {
   return counter;
 }
 
-// why: handshake (nothing was said), idle (no call), silent (no sign of life).
+// why: handshake (nothing was said), idle (no call), silent (no sign of life), not_reading (for too
+// long), flood (not reading, and making us say more and more).
 prometheus::Counter& CutCounter(const char* why) {
   static auto& family = CounterFamily("im_gateway_connections_cut_total",
                                       "Connections ended since they were of no use any more.");
@@ -256,6 +261,10 @@ void Connection::Write() {
   if (closed_ || finished_at_.has_value() || session_ == nullptr) return;
   Flush();
   if (closed_) return;
+  if (IsFlooded()) {
+    CutCounter("flood").Increment();
+    return Close();
+  }
   const bool over = pending_.empty() && nghttp2_session_want_read(session_) == 0 &&
                     nghttp2_session_want_write(session_) == 0;
   if (over || (going_away_ && calls_.empty() && pending_.empty())) return Finish();
@@ -289,6 +298,12 @@ void Connection::Flush() {
     pending_ = std::string();
     pending_first_ = 0;
   }
+}
+
+bool Connection::IsFlooded() const {
+  return !pending_.empty() &&
+         nghttp2_session_get_outbound_queue_size(session_) >
+             kMaxWaitingFrames + kMaxWaitingFramesPerCall * options_->max_calls;
 }
 
 void Connection::WatchFor() {

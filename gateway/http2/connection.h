@@ -59,6 +59,8 @@ class Connection : public Loop::Waiter, public Stream {
   bool Begin();
   bool Read();
   void Flush();
+  // It takes nothing of what it is sent, and asks for more and more.
+  bool IsFlooded() const;
   // Ends the calls and our side, and waits a moment for the client to end its own: TCP resets a
   // connection that is closed while something of the client's is unread, and what we said last may
   // be lost with that.

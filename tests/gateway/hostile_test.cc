@@ -1,15 +1,18 @@
 // Clients that mean harm, or do not keep to the rules: each meets a limit, is counted, and costs
 // the others nothing. gateway/README.md has the table.
+#include <malloc.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "common/base/metrics.h"
 #include "im/auth/v1/accounts.pb.h"
+#include "tests/gateway/any_service.h"
 #include "tests/gateway/fixture.h"
 #include "tests/gateway/peer.h"
 
@@ -306,24 +309,61 @@ TEST_F(HostileTest, HoldsSoManyConnectionsOnly) {
   });
 }
 
-// It says something all the time, and takes nothing of its answers, in TCP neither.
-TEST_F(HostileTest, APeerThatTakesNothing) {
-  config_.connection.keepalive = 500ms;
-  config_.connection.keepalive_patience = 500ms;
-  StartOnTcp();
-  const double before = CounterNow(kCut, {{"why", "not_reading"}});
-  Peer hostile(config_.listen);
-  const int small = 4096;
-  setsockopt(hostile.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-  hostile.Flush();
-  // GET / in headers of HPACK's static table, and 1 byte more of the connection's window.
+// GET / in headers of HPACK's static table, of streams from `first` on.
+std::string TinyRequests(uint32_t first, int count) {
   std::string requests;
-  for (uint32_t stream = 1; stream < 600'000; stream += 2) {
+  for (uint32_t stream = first; count > 0; --count, stream += 2) {
     requests.append("\0\0\3\1\5\0", 6);
     for (const int shift : {16, 8, 0}) requests.push_back(static_cast<char>(stream >> shift));
     requests.append("\x82\x84\x86");
   }
-  EXPECT_TRUE(hostile.SendBytes(requests));
+  return requests;
+}
+
+// As little as the kernel lets it.
+void TakeLittle(const Peer& peer) {
+  const int small = 4096;
+  setsockopt(peer.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+}
+
+// It never says that it has seen how many calls it may have, so that each one more is refused by a
+// frame, which it does not read.
+TEST_F(HostileTest, RefusalsWithoutReading) {
+  StartOnTcp();
+  const double before = CounterNow(kCut, {{"why", "flood"}});
+  const auto heap = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };
+  Peer hostile(config_.listen);
+  TakeLittle(hostile);
+  hostile.Flush();
+  ExpectOthersServed();
+  const size_t heap_before = heap();
+  size_t heap_most = heap_before;
+  bool open = true;
+  for (uint32_t i = 0; i < 300 && open; ++i) {
+    open = hostile.SendBytes(TinyRequests(1 + 2000 * i, 1000));
+    if (i % 10 == 0) ExpectOthersServed();
+    heap_most = std::max(heap_most, heap());
+  }
+  EXPECT_FALSE(open);
+  EXPECT_LT(heap_most - heap_before, size_t{8} << 20);
+  Await([&] { return CounterNow(kCut, {{"why", "flood"}}) == before + 1; });
+  ExpectOthersServed();
+}
+
+// It says something all the time, and takes nothing of its answers, in TCP neither.
+TEST_F(HostileTest, APeerThatTakesNothing) {
+  config_.connection.keepalive = 500ms;
+  config_.connection.keepalive_patience = 500ms;
+  AnyService service(SocketOf("any"));
+  options_.upstreams.extra = "any.v1=" + service.address();
+  StartOnTcp();
+  const double before = CounterNow(kCut, {{"why", "not_reading"}});
+  Peer hostile(config_.listen, {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 16 << 20}});
+  TakeLittle(hostile);
+  hostile.Request({.path = "/any.v1.Service/Flood", .open_body = ""});
+  ASSERT_TRUE(hostile.Flush());
+  // 1 MB more of the connection's window, and then byte by byte.
+  hostile.SendBytes(std::string_view("\0\0\4\x8\0\0\0\0\0\0\x10\0\0", 13));
   const std::string window("\0\0\4\x8\0\0\0\0\0\0\0\0\1", 13);
   Await([&] {
     hostile.SendBytes(window);
