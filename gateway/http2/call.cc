@@ -28,7 +28,7 @@ prometheus::Counter& NotTakenCounter() {
 prometheus::Counter& NotSentCounter() {
   static auto& counter =
       CounterFamily("im_gateway_requests_not_sent_total",
-                    "Unary calls ended since their client did not send the whole request.")
+                    "Calls ended since their client did not send the whole request or message.")
           .Add({});
   return counter;
 }
@@ -41,7 +41,8 @@ Call::Call(Loop* loop, Stream* stream, int32_t id, std::string address, const Ca
       options_(options),
       stream_(stream),
       headers_(std::make_unique<Headers>()),
-      reader_(options->max_message_bytes) {
+      reader_(options->max_message_bytes),
+      partial_since_(Loop::Clock::now()) {
   headers_->call.address = std::move(address);
   headers_->call.deadline = std::chrono::system_clock::time_point::max();
 }
@@ -90,10 +91,16 @@ void Call::OnDeadline() {
 }
 
 void Call::OnTick(Loop::Clock::time_point now) {
-  // A unary request has its deadline.
-  if (finished_ || paused_ || partial_ == 0 || kind_ == Front::Kind::kUnary) return;
+  // A unary request has its deadline, from the end of its headers on.
+  const bool timed = headers_end_ && (partial_ == 0 || kind_ == Front::Kind::kUnary);
+  if (finished_ || paused_ || timed) return;
   if (now - partial_since_ < options_->request_patience) return;
   NotSentCounter().Increment();
+  // No answer to half a question; without a call the connection is idle.
+  if (!std::exchange(headers_end_, true)) {
+    finished_ = true;
+    return stream_->Reset(id_);
+  }
   Refuse(Error(Reason::DEADLINE_EXCEEDED, "the message did not come to its end"));
 }
 

@@ -40,7 +40,7 @@ struct CallOptions {
   // A call whose client has not taken the end of its response so long after it was there is cut:
   // until then the response is held.
   std::chrono::milliseconds response_patience{30'000};
-  // A unary call whose request has not come by then is ended.
+  // A unary call whose request has not come by then is ended; one whose headers have not, cut.
   std::chrono::milliseconds request_patience{30'000};
   // Of messages of which a part has come, of all calls of the process.
   size_t max_partial_bytes = size_t{256} << 20;
@@ -145,7 +145,7 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   size_t unconsumed_ = 0;
   // Of reader_, as counted for the process.
   size_t partial_ = 0;
-  // When it began, or last could go on.
+  // When it began, or last could go on; before, when the headers began.
   Loop::Clock::time_point partial_since_;
   bool paused_ = false;
   bool half_closed_ = false;

@@ -263,6 +263,27 @@ TEST_F(HostileTest, AByteNowAndThen) {
   EXPECT_EQ(CounterNow(kCut, {{"why", "idle"}}), before + 1);
 }
 
+// Inside of a frame of headers: neither idle nor silent, and no call yet that could be answered.
+TEST_F(HostileTest, HeadersAByteNowAndThen) {
+  config_.connection.call.request_patience = 200ms;
+  config_.connection_idle_seconds = 1;
+  StartOnTcp();
+  const double before = CounterNow("im_gateway_requests_not_sent_total");
+  const double cut_before = CounterNow(kCut, {{"why", "idle"}});
+  Peer hostile(config_.listen);
+  hostile.Flush();
+  // HEADERS of 12,000 bytes, in them "a" with a value of 10,000.
+  hostile.SendBytes(std::string_view("\0\x2e\xe0\1\0\0\0\0\1\0\1a\x7f\x91\x4d", 15));
+  ExpectOthersServed();
+  pollfd gone{hostile.fd(), POLLRDHUP, 0};
+  int said = 0;
+  while (said < 200 && poll(&gone, 1, 100) == 0 && hostile.SendBytes("x")) ++said;
+  EXPECT_LT(said, 200);
+  EXPECT_EQ(CounterNow("im_gateway_requests_not_sent_total"), before + 1);
+  EXPECT_EQ(CounterNow(kCut, {{"why", "idle"}}), cut_before + 1);
+  ExpectOthersServed();
+}
+
 TEST_F(HostileTest, TenThousandThatSayNothing) {
   rlimit files{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
