@@ -3,7 +3,6 @@
 #include <cctype>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/metrics.h"
@@ -79,7 +78,7 @@ absl::Status Call::CheckHeaders() {
 void Call::OnHeadersEnd(Front* front) {
   if (std::exchange(headers_end_, true)) return;
   front_ = front;
-  if (headers_->method != "POST" || !absl::StartsWith(headers_->content_type, "application/grpc")) {
+  if (headers_->method != "POST" || !IsGrpc(headers_->content_type)) {
     return AnswerInHttp(headers_->method != "POST" ? 405 : 415);
   }
   const absl::Status good = CheckHeaders();

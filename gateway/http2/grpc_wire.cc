@@ -18,6 +18,13 @@ void PutPrefix(size_t message_bytes, uint8_t* prefix) {
   for (int i = 0; i < 4; ++i) prefix[1 + i] = static_cast<uint8_t>(message_bytes >> (24 - 8 * i));
 }
 
+bool IsGrpc(std::string_view content_type) {
+  constexpr std::string_view kType = "application/grpc";
+  if (content_type.substr(0, kType.size()) != kType) return false;
+  content_type.remove_prefix(kType.size());
+  return content_type.empty() || content_type.front() == '+' || content_type.front() == ';';
+}
+
 std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view text) {
   // At most eight digits and a unit.
   if (text.size() < 2 || text.size() > 9) return std::nullopt;

@@ -19,6 +19,9 @@ namespace im::gateway::http2 {
 inline constexpr size_t kPrefixBytes = 5;
 void PutPrefix(size_t message_bytes, uint8_t* prefix);
 
+// Header "content-type": "application/grpc", and maybe which messages it carries. gRPC-Web is none.
+bool IsGrpc(std::string_view content_type);
+
 // Header "grpc-timeout": "5S", "100m". nullopt if it is none.
 std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view text);
 

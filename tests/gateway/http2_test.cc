@@ -58,6 +58,16 @@ TEST(GrpcWireTest, Timeouts) {
   }
 }
 
+TEST(GrpcWireTest, ContentTypes) {
+  for (const char* good : {"application/grpc", "application/grpc+proto", "application/grpc;a=b"}) {
+    EXPECT_TRUE(IsGrpc(good)) << good;
+  }
+  for (const char* bad : {"", "application/grp", "application/grpc-web",
+                          "application/grpc-web+proto", "application/grpcfoo", "text/plain"}) {
+    EXPECT_FALSE(IsGrpc(bad)) << bad;
+  }
+}
+
 TEST(GrpcWireTest, StatusInHeaders) {
   EXPECT_EQ(PercentEncode("50 % of \n\xc3\xa9"), "50 %25 of %0A%C3%A9");
   EXPECT_THAT(Trailers(grpc::Status::OK), ElementsAre(Pair("grpc-status", "0")));
@@ -143,10 +153,12 @@ TEST_F(Http2Test, AnswersWhoDoesNotSpeakGrpc) {
   get.Request({.method = "GET", .body = ""});
   EXPECT_TRUE(get.ReadUntilClosed());
   EXPECT_EQ(get.headers[":status"], "405");
-  Peer json(config_.listen);
-  json.Request({.content_type = "application/json", .body = ""});
-  EXPECT_TRUE(json.ReadUntilClosed());
-  EXPECT_EQ(json.headers[":status"], "415");
+  for (const char* const type : {"application/json", "application/grpc-web"}) {
+    Peer other(config_.listen);
+    other.Request({.content_type = type, .body = ""});
+    EXPECT_TRUE(other.ReadUntilClosed());
+    EXPECT_EQ(other.headers[":status"], "415") << type;
+  }
   // What it goes on to say is not read.
   Peer body(config_.listen);
   body.Request({.content_type = "text/plain", .body = Framed("a") + Framed("b") + "\7"});
