@@ -5,10 +5,13 @@
 #include <langinfo.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <clocale>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -19,8 +22,26 @@
 namespace im::imctl {
 namespace {
 
+// CLI11 takes "[a,b]" for a list. A NUL, which no argument can hold, ends what looks like one,
+// until the option has it.
+std::vector<std::string> GuardLists(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  for (std::string& word : words) {
+    if (!word.empty() && word.front() == '[' && word.back() == ']') word += '\0';
+  }
+  // The last first, as CLI11 wants them.
+  std::reverse(words.begin(), words.end());
+  return words;
+}
+
+std::string Unguard(std::string value) {
+  if (!value.empty() && value.back() == '\0') value.pop_back();
+  return value;
+}
+
 void FinishOptions(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
+    if (option->get_items_expected_max() > 0) option->transform(Unguard);
     // proto3's strings are UTF-8: the server would have to refuse the whole request unread.
     if (option->get_items_expected_max() > 0 && option->get_type_name() != "FILE") {
       option->check([](const std::string& value) { return IsText(value) ? "" : "is not UTF-8"; });
@@ -114,7 +135,7 @@ int Main(int argc, char** argv) {
   AddCompletion(app, &run);
   FinishOptions(app);
   try {
-    app.parse(argc, argv);
+    app.parse(GuardLists(argc, argv));
   } catch (const CLI::ParseError& error) {
     const int code = ReportUsage(app, error);
     return std::cout.flush() ? code : kExitLocal;

@@ -53,6 +53,23 @@ TEST_F(ImctlTest, TextsAreExactForProgramsAndHarmlessForPeople) {
   EXPECT_EQ(std::count(json.begin(), json.end(), '\n'), 1);
 }
 
+TEST_F(ImctlTest, WordsAreSentAsTheyStand) {
+  Register("ann");
+  Register("bob");
+  Befriend("ann", "bob");
+  for (const char* text : {"[hello]", "[a,b]", "[]", "[[a],[b]]", "{}", "[", "%%", "a,b"}) {
+    Do("ann", {"send", "bob", text}, "standard input\n");
+    EXPECT_THAT(Do("bob", {"--json", "history", "ann", "--limit", "1"}),
+                HasSubstr("\"body\":\"" + std::string(text) + "\""));
+  }
+  Do("ann", {"send", "bob", "[one]", "two", "[three]"});
+  EXPECT_THAT(Do("bob", {"history", "ann"}), HasSubstr("ann: [one] two [three]\n"));
+  Do("ann", {"group", "create", "[team,one]"});
+  EXPECT_THAT(Do("ann", {"chats"}), HasSubstr("[team,one]"));
+  EXPECT_THAT(Run("ann", {"lookup", "[ann,bob]"}).err, HasSubstr("no user '[ann,bob]'"));
+  EXPECT_THAT(Run("ann", {"send", "bob", ""}, "standard input\n").err, HasSubstr("[TEXT_EMPTY]"));
+}
+
 TEST_F(ImctlTest, NothingOfTheirsStandsAtOurMargin) {
   Register("ann");
   Register("bob");
