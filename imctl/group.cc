@@ -42,8 +42,7 @@ void PrintEntry(Context& context, People& people, const chat::v1::Entry& entry) 
 }
 
 CLI::Option* AddGroupOption(CLI::App* command, const std::shared_ptr<Options>& options) {
-  return command->add_option("GROUP", options->group, "A group's title, its ID, or group:ID")
-      ->required();
+  return command->add_option("GROUP", options->group, "A group's title, or group:ID")->required();
 }
 
 void AddCreate(CLI::App& parent, Run* run) {

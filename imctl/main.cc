@@ -70,8 +70,8 @@ void ReserveStandardStreams() {
 }
 
 constexpr char kFooter[] = R"(
-WHO is a user name (bob, user:bob), a group's title (Operators, group:Operators) or an id (12,
-group:12). See imctl chats.
+WHO is a user name (bob, user:bob), a group's title (Operators, group:Operators) or an id
+(group:12; conversation:12 for any kind). See imctl chats.
 
 The account is kept in a profile: $IMCTL_HOME/PROFILE, else $XDG_CONFIG_HOME/imctl/PROFILE, else
 ~/.config/imctl/PROFILE. A profile is one device: two listen or chat at once need two profiles.

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "im/auth/v1/accounts.grpc.pb.h"
 #include "im/chat/v1/conversations.grpc.pb.h"
 
@@ -19,6 +20,9 @@ namespace {
 
 // Of LookUpProfiles.
 constexpr size_t kMostAtOnce = 100;
+// No user name holds a colon, and any may be a number.
+constexpr absl::string_view kGroup = "group:";
+constexpr absl::string_view kConversation = "conversation:";
 
 bool CanBeUserName(const std::string& name) {
   return name.size() >= 3 && name.size() <= 32 &&
@@ -27,9 +31,15 @@ bool CanBeUserName(const std::string& name) {
          });
 }
 
-absl::StatusOr<chat::v1::Conversation> GetConversation(Context& context, int64_t id) {
+bool IsNumber(const std::string& text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
+}
+
+absl::StatusOr<chat::v1::Conversation> GetConversation(Context& context, const std::string& id) {
   chat::v1::GetConversationRequest request;
-  request.set_conversation_id(id);
+  int64_t number = 0;
+  if (!absl::SimpleAtoi(id, &number)) return Error(Reason::CONVERSATION_NOT_FOUND);
+  request.set_conversation_id(number);
   IM_ASSIGN_OR_RETURN(const auto response,
                       context.Call(&ConversationService::Stub::GetConversation, request));
   return response.conversation();
@@ -77,6 +87,13 @@ absl::StatusOr<chat::v1::Conversation> GroupByTitle(Context& context, const std:
   for (const auto* one : found) absl::StrAppend(&ids, " group:", one->conversation_id());
   return absl::InvalidArgumentError(
       absl::StrCat("several groups are called '", title, "': say which by id, one of", ids));
+}
+
+absl::StatusOr<chat::v1::Conversation> ExplainIds(absl::StatusOr<chat::v1::Conversation> found,
+                                                  const std::string& who) {
+  if (found.ok() || !IsNumber(who)) return found;
+  return WithAdvice(found.status(), absl::StrCat("an id is written group:", who,
+                                                 ", or conversation:", who, " for any kind"));
 }
 
 }  // namespace
@@ -178,14 +195,14 @@ std::string People::Name(int64_t id) {
 }
 
 absl::StatusOr<chat::v1::Conversation> FindGroup(Context& context, const std::string& which) {
-  const std::string name = absl::StartsWith(which, "group:") ? which.substr(6) : which;
-  int64_t id = 0;
-  if (!absl::SimpleAtoi(name, &id)) return GroupByTitle(context, name);
-  auto conversation = GetConversation(context, id);
-  if (ReasonOf(conversation.status()) != Reason::CONVERSATION_NOT_FOUND) return conversation;
-  // No such id: a group may be called so.
-  auto group = GroupByTitle(context, name);
-  return ReasonOf(group.status()) == Reason::CONVERSATION_NOT_FOUND ? conversation : group;
+  if (!absl::StartsWith(which, kGroup)) return ExplainIds(GroupByTitle(context, which), which);
+  const std::string name = which.substr(kGroup.size());
+  if (!IsNumber(name)) return GroupByTitle(context, name);
+  auto conversation = GetConversation(context, name);
+  if (conversation.ok() && conversation->kind() != chat::v1::CONVERSATION_KIND_GROUP) {
+    return Error(Reason::NOT_A_GROUP, absl::StrCat("conversation ", name, " is no group"));
+  }
+  return conversation;
 }
 
 namespace {
@@ -194,8 +211,10 @@ namespace {
 template <typename Direct>
 absl::StatusOr<chat::v1::Conversation> Resolve(Context& context, People& people,
                                                const std::string& who, Direct direct) {
-  int64_t id = 0;
-  if (absl::StartsWith(who, "group:") || absl::SimpleAtoi(who, &id)) return FindGroup(context, who);
+  if (absl::StartsWith(who, kGroup)) return FindGroup(context, who);
+  if (absl::StartsWith(who, kConversation) && IsNumber(who.substr(kConversation.size()))) {
+    return GetConversation(context, who.substr(kConversation.size()));
+  }
   const bool surely = absl::StartsWith(who, "user:");
   const std::string name = surely ? who.substr(5) : who;
   const auto user = people.Id(name);
@@ -203,10 +222,10 @@ absl::StatusOr<chat::v1::Conversation> Resolve(Context& context, People& people,
   if (surely || ReasonOf(user.status()) != Reason::USER_NOT_FOUND) return user.status();
   auto group = GroupByTitle(context, who);
   if (ReasonOf(group.status()) == Reason::CONVERSATION_NOT_FOUND) {
-    return Error(Reason::USER_NOT_FOUND,
-                 absl::StrCat("'", who, "' is neither a user nor one of your groups"));
+    group = Error(Reason::USER_NOT_FOUND,
+                  absl::StrCat("'", who, "' is neither a user nor one of your groups"));
   }
-  return group;
+  return ExplainIds(group, who);
 }
 
 }  // namespace

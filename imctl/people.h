@@ -51,15 +51,15 @@ class People {
 // USER_NOT_FOUND for these.
 absl::Status NoSuchUsers(const std::vector<std::string>& names);
 
-// "bob" or "user:bob": the direct conversation with bob. "12", "group:12": the
-// conversation of this id. "group:TITLE", and any text that is no user's name: the group so titled,
-// which must be only one.
+// "bob" or "user:bob": the direct conversation with bob. "group:12": the group of this id;
+// "conversation:12": the same of any kind. "group:TITLE", and any text that is no user's name: the
+// group so titled, which must be only one.
 absl::StatusOr<chat::v1::Conversation> FindConversation(Context& context, People& people,
                                                         const std::string& who);
 // The same; a direct conversation that is not there yet is opened.
 absl::StatusOr<chat::v1::Conversation> OpenConversation(Context& context, People& people,
                                                         const std::string& who);
-// The same for groups only: "12", "group:12", "TITLE", "group:TITLE".
+// The same for groups only: "group:12", "TITLE", "group:TITLE".
 absl::StatusOr<chat::v1::Conversation> FindGroup(Context& context, const std::string& which);
 
 // "bob", or a group's title.

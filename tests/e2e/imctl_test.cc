@@ -188,6 +188,7 @@ TEST_F(ImctlTest, Groups) {
   }
   Do("ann", {"group", "create", "777"});
   EXPECT_THAT(Do("ann", {"group", "members", "777"}), HasSubstr("founder"));
+  EXPECT_THAT(Do("ann", {"send", "777", "hi"}), HasSubstr("as number 2."));
   const Outcome stranger = Run("ann", {"group", "add", "team", "carol"});
   EXPECT_EQ(stranger.status, 1);
   EXPECT_THAT(stranger.err, AllOf(HasSubstr("carol"), HasSubstr("[MEMBER_REFUSED]")));
@@ -210,6 +211,34 @@ TEST_F(ImctlTest, Groups) {
   const Outcome which = Run("ann", {"send", "the team", "who?"});
   EXPECT_EQ(which.status, 2);
   EXPECT_THAT(which.err, HasSubstr("group:"));
+}
+
+TEST_F(ImctlTest, AnIdIsNoName) {
+  for (const char* who : {"ann", "bob", "501"}) Register(who);
+  Befriend("ann", "bob");
+  Befriend("ann", "501");
+  stack_.database().Value("SELECT setval(pg_get_serial_sequence('chat.conversations', 'id'), 500)");
+  EXPECT_EQ(Do("ann", {"group", "create", "team"}), "Made group:501 with 1 member.\n");
+  Do("ann", {"send", "bob", "hello"});
+  Do("ann", {"send", "501", "for your eyes only"});
+  EXPECT_THAT(Do("501", {"history", "ann"}), HasSubstr("ann: for your eyes only"));
+  Do("ann", {"send", "group:501", "hi team"});
+  EXPECT_THAT(Do("ann", {"history", "conversation:501"}), HasSubstr("ann: hi team"));
+  const std::string direct = stack_.database().Value(
+      "SELECT id FROM chat.conversations WHERE low_user_id = 1 AND high_user_id = 2");
+  EXPECT_THAT(Do("ann", {"history", "conversation:" + direct}), HasSubstr("ann: hello"));
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"history", "group:" + direct},
+                                             {"send", "group:" + direct, "hi"},
+                                             {"group", "leave", "group:" + direct},
+                                             {"group", "members", direct},
+                                             {"history", direct},
+                                             {"history", "conversation:999"},
+                                             {"history", "group:99999999999999999999"}}) {
+    const Outcome outcome = Run("ann", words);
+    EXPECT_EQ(outcome.status, 1) << words[0] << " " << words[1] << outcome.out;
+  }
+  EXPECT_THAT(Run("ann", {"history", direct}).err, HasSubstr("conversation:" + direct));
 }
 
 TEST_F(ImctlTest, WhatCannotBeWrittenOrReadIsAnError) {
