@@ -82,8 +82,9 @@ class Listener : public client::Observer {
       const std::string title = Title(gap.conversation_id());
       Print("gap", absl::StrCat("\"title\":", JsonString(title), ",\"gap\":", ToJson(gap)),
             absl::StrCat("# [", Escape(title), "] ", gap.from_seq(), " to ", gap.to_seq(),
-                         " were left out: imctl history ", Escape(title), " --after ",
-                         gap.from_seq() - 1));
+                         // By id: the title is what somebody chose, and this is to be pasted.
+                         " were left out: imctl history conversation:", gap.conversation_id(),
+                         " --after ", gap.from_seq() - 1));
       Changed();
     });
   }

@@ -28,6 +28,18 @@ TEST_F(ImctlLiveTest, ListenGoesOnWhereItEnded) {
   EXPECT_THAT(Do("bob", {"--json", "listen", "--once"}), Not(HasSubstr("\"event\":\"entry\"")));
 }
 
+TEST_F(ImctlLiveTest, WhatWasLeftOutIsNamedById) {
+  Register("ann");
+  stack_.database().Value("SELECT setval(pg_get_serial_sequence('chat.conversations', 'id'), 41)");
+  Do("ann", {"group", "create", "$(reboot)"});
+  Do("ann", {"listen", "--once"});
+  std::string lines;
+  for (int i = 0; i < 300; ++i) lines += "line\n";
+  Do("ann", {"chat", "$(reboot)"}, lines);
+  EXPECT_THAT(Do("ann", {"listen", "--once"}),
+              HasSubstr("were left out: imctl history conversation:42 --after 1\n"));
+}
+
 TEST_F(ImctlLiveTest, ListenComesBack) {
   Register("ann");
   Register("bob");
