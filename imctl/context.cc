@@ -35,11 +35,6 @@ bool NeverConnected(const absl::Status& status) {
           absl::StrContains(status.message(), "DNS resolution failed"));
 }
 
-// Tokens are a host's: its plaintext and its TLS port are the same server.
-std::string HostOf(const std::string& address) {
-  return absl::StartsWith(address, "unix:") ? address : address.substr(0, address.rfind(':'));
-}
-
 }  // namespace
 
 absl::StatusOr<const Profile*> Context::OpenProfile() {
@@ -93,10 +88,11 @@ absl::StatusOr<std::shared_ptr<ProfileTokens>> Context::OpenTokens() {
     IM_ASSIGN_OR_RETURN(const Profile* profile, OpenProfile());
     IM_ASSIGN_OR_RETURN(const client::Options server, ServerOptions());
     IM_ASSIGN_OR_RETURN(const std::optional<Account> account, profile->ReadAccount());
-    if (account && HostOf(account->server) != HostOf(server.server)) {
+    if (account && account->server != server.server) {
       return absl::InvalidArgumentError(absl::StrCat(
           "the profile '", options.profile, "' is logged in on ", account->server,
-          ", and its tokens are not for ", server.server, ": choose another --profile there"));
+          ", and its tokens are not for ", server.server, ": log in there beside it with imctl ",
+          "--profile NAME --server ", server.server, " login ", account->profile.user_name()));
     }
     IM_ASSIGN_OR_RETURN(const auto channel, OpenChannel());
     worker_ = std::make_unique<Workers>(1, 1000);

@@ -154,6 +154,9 @@ absl::Status Profile::WriteAccount(const Account& account) const {
 
 absl::Status Profile::Remove() const {
   std::error_code error;
+  if (!fs::exists(folder_, error)) return absl::OkStatus();
+  // Else whoever exchanges the tokens would bring the account back.
+  IM_ASSIGN_OR_RETURN(const Held lock, Lock());
   for (const char* name : {kAccount, kPeople, kSnapshot}) {
     fs::remove(absl::StrCat(folder_, "/", name), error);
     if (error) {

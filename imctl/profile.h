@@ -3,7 +3,7 @@
 //   account.json   server, account and tokens; mode 0600
 //   people.json    user names and ids that were looked up
 //   have.jsonl     what `imctl listen` has
-//   lock           held while the tokens are exchanged
+//   lock           held while the tokens are exchanged or removed
 #pragma once
 
 #include <map>
@@ -36,6 +36,7 @@ class Profile {
   absl::StatusOr<std::optional<Account>> ReadAccount() const;
   // Of another account or server: what is kept of the old one goes.
   absl::Status WriteAccount(const Account& account) const;
+  // Waits for the lock.
   absl::Status Remove() const;
 
   std::map<std::string, int64_t> ReadPeople() const;

@@ -11,8 +11,9 @@
 
 namespace im::imctl {
 
-// Thread-safe. A refresh token works once: whoever exchanges it holds the profile's lock, and looks
-// first whether another process has done so already.
+// Thread-safe. Tokens go only to the server that gave them. A refresh token works once: whoever
+// exchanges it holds the profile's lock, and looks first whether another process has done so
+// already.
 class ProfileTokens : public client::TokenSource {
  public:
   // `worker` must outlive what asks for tokens, and not be destroyed by it: whoever asks may be let
@@ -25,6 +26,9 @@ class ProfileTokens : public client::TokenSource {
   absl::StatusOr<std::string> GetTokenNow(const std::string& refused);
 
  private:
+  // The account whose tokens are for this server.
+  absl::StatusOr<Account> ReadAccount() const;
+
   const Profile profile_;
   const std::shared_ptr<client::Channel> channel_;
   Workers* const worker_;

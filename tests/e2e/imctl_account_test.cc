@@ -62,9 +62,13 @@ TEST_F(ImctlAccountTest, LogsInAgainWhereTheDeviceEnded) {
 TEST_F(ImctlAccountTest, TokensAreForTheirServer) {
   Register("ann");
   const std::string port = stack_.address().substr(stack_.address().rfind(':'));
-  const Outcome elsewhere = Run("ann", {"--server", "localhost" + port, "whoami"});
-  EXPECT_EQ(elsewhere.status, 2);
-  EXPECT_THAT(elsewhere.err, AllOf(HasSubstr("logged in on 127.0.0.1"), HasSubstr("--profile")));
+  for (const std::string& server : {"localhost" + port, std::string("127.0.0.1:1")}) {
+    const Outcome elsewhere = Run("ann", {"--server", server, "whoami"});
+    EXPECT_EQ(elsewhere.status, 2);
+    EXPECT_THAT(elsewhere.err,
+                AllOf(HasSubstr("logged in on 127.0.0.1"),
+                      HasSubstr("imctl --profile NAME --server " + server + " login ann")));
+  }
 }
 
 TEST_F(ImctlAccountTest, ManyProcessesShareOneRefresh) {

@@ -119,7 +119,8 @@ TEST_F(ProfileTest, TokensMayBeLetGoOfByWhoeverAsks) {
   absl::StatusOr<std::string> given;
   {
     Workers worker(1, 1);
-    auto tokens = std::make_shared<ProfileTokens>(profile, nullptr, &worker);
+    auto tokens = std::make_shared<ProfileTokens>(
+        profile, *client::Channel::Open({.server = ann.server}), &worker);
     tokens->GetToken("", [&, tokens](absl::StatusOr<std::string> token) {
       let_go.get_future().wait();
       given = std::move(token);
@@ -129,6 +130,39 @@ TEST_F(ProfileTest, TokensMayBeLetGoOfByWhoeverAsks) {
   }
   ASSERT_TRUE(given.ok()) << given.status();
   EXPECT_EQ(*given, "access");
+}
+
+TEST_F(ProfileTest, TokensAreForTheServerThatGaveThem) {
+  Account ann = Ann();
+  ann.tokens.mutable_access_expires_at()->set_seconds(time(nullptr) + 3600);
+  const Profile profile = *Profile::Open("work");
+  ASSERT_TRUE(profile.WriteAccount(ann).ok());
+  Workers worker(1, 1);
+  ProfileTokens tokens(profile, *client::Channel::Open({.server = ann.server}), &worker);
+  EXPECT_EQ(*tokens.GetTokenNow(""), "access");
+  // Another process logs the profile in elsewhere.
+  ann.server = "127.0.0.1:7500";
+  ASSERT_TRUE(profile.WriteAccount(ann).ok());
+  for (const char* refused : {"", "access"}) {
+    EXPECT_TRUE(absl::IsUnauthenticated(tokens.GetTokenNow(refused).status()));
+  }
+}
+
+TEST_F(ProfileTest, IsRemovedWhileNobodyExchangesItsTokens) {
+  const Profile profile = *Profile::Open("work");
+  ASSERT_TRUE(profile.WriteAccount(Ann()).ok());
+  std::future<absl::Status> removed;
+  {
+    const auto held = profile.Lock();
+    ASSERT_TRUE(held.ok());
+    removed = std::async(std::launch::async, [&] { return profile.Remove(); });
+    EXPECT_EQ(removed.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+    EXPECT_TRUE(profile.WriteAccount(Ann()).ok());
+  }
+  EXPECT_TRUE(removed.get().ok());
+  EXPECT_FALSE(profile.ReadAccount()->has_value());
+  EXPECT_TRUE((*Profile::Open("none")).Remove().ok());
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/none"));
 }
 
 }  // namespace
