@@ -147,6 +147,25 @@ absl::Status Context::Advise(const absl::Status& status) const {
                                          "server's machine ./im status says how it is"));
 }
 
+absl::Status SayUnknown(const absl::Status& status, const std::string& what,
+                        const std::string& advice) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kInternal:
+      break;
+    default:
+      return status;
+  }
+  if (NeverConnected(status)) return status;
+  const std::string message =
+      absl::StrCat("it is not known whether ", what, " (", status.message(), "): ", advice);
+  const auto reason = ReasonOf(status);
+  return reason ? Error(*reason, message, DetailsOf(status)) : absl::Status(status.code(), message);
+}
+
 absl::Status WithAdvice(absl::Status status, const std::string& advice) {
   absl::Cord lines = status.GetPayload(kAdvice).value_or(absl::Cord());
   lines.Append(absl::StrCat("  ", advice, "\n"));
@@ -166,6 +185,7 @@ int Report(const absl::Status& status, bool json) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kInternal:
       code = kExitUnreachable;
       break;
     case absl::StatusCode::kResourceExhausted:

@@ -30,6 +30,11 @@ enum ExitCode {
   kExitLocal = 6,
 };
 
+// If the server may have done it all the same, says so: SayUnknown(status, "the password was
+// changed", "try the new one"). Other failures stay as they are.
+absl::Status SayUnknown(const absl::Status& status, const std::string& what,
+                        const std::string& advice);
+
 // For one run of imctl; used by one thread.
 class Context {
  public:
@@ -57,28 +62,27 @@ class Context {
   absl::Status Advise(const absl::Status& status) const;
 
   // A call in the name of the account: Call(&ContactService::Stub::ListContacts, request). Tried
-  // again for a few seconds when the server is there but cannot say how it went; requests that
-  // change something carry a request_id, so that this is safe.
+  // again for a few seconds when the server is there but cannot say how it went: only for requests
+  // that carry a request_id, or do no more when they come twice.
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                              Response*),
                                 const Request& request) {
-    IM_ASSIGN_OR_RETURN(const auto channel, OpenChannel());
-    IM_ASSIGN_OR_RETURN(const auto tokens, OpenTokens());
-    std::string refused;
     Retrying retrying;
-    for (;;) {
-      IM_ASSIGN_OR_RETURN(const std::string token, tokens->GetTokenNow(refused));
-      const auto response = channel->Call(method, request, token);
-      if (response.ok()) return response;
-      const auto reason = ReasonOf(response.status());
-      const bool stale = reason == Reason::TOKEN_EXPIRED || reason == Reason::TOKEN_INVALID;
-      if (stale && refused.empty()) {
-        refused = token;
-      } else if (!retrying.WaitAfter(response.status())) {
-        return response.status();
-      }
-    }
+    return Try(method, request, [&](const absl::Status& status) -> std::optional<absl::Status> {
+      if (retrying.WaitAfter(status)) return std::nullopt;
+      return status;
+    });
+  }
+  // For all others. Whoever may have done it is not asked again: see SayUnknown.
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> CallOnce(grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                                 const Request&, Response*),
+                                    const Request& request, const std::string& what,
+                                    const std::string& advice) {
+    return Try(method, request, [&](const absl::Status& status) -> std::optional<absl::Status> {
+      return SayUnknown(status, what, advice);
+    });
   }
 
   // All pages of a list. `items` names the repeated field:
@@ -107,6 +111,29 @@ class Context {
                              [] { return 1.0; }};
     std::chrono::milliseconds left_{5000};
   };
+
+  // What a token is refused for was not done: then once more with another one. `decide` says what
+  // becomes of other failures; nullopt: another attempt.
+  template <typename Stub, typename Request, typename Response, typename Decide>
+  absl::StatusOr<Response> Try(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                            Response*),
+                               const Request& request, Decide decide) {
+    IM_ASSIGN_OR_RETURN(const auto channel, OpenChannel());
+    IM_ASSIGN_OR_RETURN(const auto tokens, OpenTokens());
+    std::string refused;
+    for (;;) {
+      IM_ASSIGN_OR_RETURN(const std::string token, tokens->GetTokenNow(refused));
+      const auto response = channel->Call(method, request, token);
+      if (response.ok()) return response;
+      const auto reason = ReasonOf(response.status());
+      const bool stale = reason == Reason::TOKEN_EXPIRED || reason == Reason::TOKEN_INVALID;
+      if (stale && refused.empty()) {
+        refused = token;
+      } else if (const auto failed = decide(response.status())) {
+        return *failed;
+      }
+    }
+  }
 
   std::optional<Profile> profile_;
   std::shared_ptr<client::Channel> channel_;

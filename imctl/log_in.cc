@@ -69,7 +69,8 @@ void AddLogIn(CLI::App& app, Run* run) {
   command->callback([=] {
     *run = [options](Context& context) {
       return LogIn(context, *options, "Password", false, &AccountService::Stub::LogIn,
-                   auth::v1::LogInRequest());
+                   auth::v1::LogInRequest(), "the log-in was done",
+                   "log in again; imctl devices shows what is too many");
     };
   });
 }

@@ -26,22 +26,24 @@ auth::v1::DeviceDescription DescribeDevice(const std::string& name);
 absl::Status KeepAccount(Context& context, const auth::v1::Profile& profile,
                          const auth::v1::Tokens& tokens);
 
-// Asks for the password, makes the call, and keeps what it returns.
+// Asks for the password, makes the call, and keeps what it returns. `done` and `advice` are for
+// SayUnknown.
 template <typename Request, typename Response>
 absl::Status LogIn(Context& context, const LogInOptions& options, const std::string& prompt,
                    bool confirm,
                    grpc::Status (auth::v1::AccountService::Stub::*method)(grpc::ClientContext*,
                                                                           const Request&,
                                                                           Response*),
-                   Request request) {
+                   Request request, const std::string& done, const std::string& advice) {
   IM_RETURN_IF_ERROR(CheckFree(context, options.name));
   IM_ASSIGN_OR_RETURN(const auto channel, context.OpenChannel());
   IM_ASSIGN_OR_RETURN(const std::string password, ReadPassword(options.password, prompt, confirm));
   request.set_user_name(options.name);
   request.set_password(password);
   *request.mutable_device() = DescribeDevice(options.device);
-  IM_ASSIGN_OR_RETURN(const Response response, channel->Call(method, request));
-  return KeepAccount(context, response.profile(), response.tokens());
+  const absl::StatusOr<Response> response = channel->Call(method, request);
+  if (!response.ok()) return SayUnknown(response.status(), done, advice);
+  return KeepAccount(context, response->profile(), response->tokens());
 }
 
 }  // namespace im::imctl

@@ -23,8 +23,11 @@ void AddPassword(CLI::App& app, Run* run) {
                           ReadPassword(source, "Current password", false));
       IM_ASSIGN_OR_RETURN(*request.mutable_new_password(),
                           ReadPassword(source, "New password", true));
-      IM_RETURN_IF_ERROR(
-          context.Call(&auth::v1::AccountService::Stub::ChangePassword, request).status());
+      IM_RETURN_IF_ERROR(context
+                             .CallOnce(&auth::v1::AccountService::Stub::ChangePassword, request,
+                                       "the password was changed",
+                                       "try to log in with the new password first")
+                             .status());
       PrintLine(context.json() ? "{\"changed\":true}"
                                : "Changed. All other devices have been logged out.");
       return absl::OkStatus();

@@ -1,3 +1,4 @@
+#include "absl/strings/str_cat.h"
 #include "imctl/commands.h"
 #include "imctl/log_in.h"
 
@@ -16,7 +17,8 @@ void AddRegister(CLI::App& app, Run* run) {
       auth::v1::RegisterRequest request;
       request.set_display_name(*display_name);
       return LogIn(context, *options, "New password", true,
-                   &auth::v1::AccountService::Stub::Register, request);
+                   &auth::v1::AccountService::Stub::Register, request, "the account was made",
+                   absl::StrCat("try imctl login ", options->name, " first"));
     };
   });
 }

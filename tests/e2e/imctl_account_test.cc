@@ -1,14 +1,21 @@
 // imctl as people and scripts run it: accounts, devices, passwords, TLS.
 #include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <atomic>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <regex>
 #include <sstream>
 #include <thread>
 
+#include "common/base/error.h"
+#include "common/rpc/status.h"
+#include "im/auth/v1/accounts.grpc.pb.h"
 #include "tests/e2e/imctl_fixture.h"
 
 namespace im::testing {
@@ -69,6 +76,80 @@ TEST_F(ImctlAccountTest, TokensAreForTheirServer) {
                 AllOf(HasSubstr("logged in on 127.0.0.1"),
                       HasSubstr("imctl --profile NAME --server " + server + " login ann")));
   }
+}
+
+// A server whose answers get lost on the way.
+class LossyServer : public auth::v1::AccountService::Service {
+ public:
+  LossyServer() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  grpc::Status Register(grpc::ServerContext*, const auth::v1::RegisterRequest*,
+                        auth::v1::RegisterResponse*) override {
+    return Lost(&registered);
+  }
+  grpc::Status LogIn(grpc::ServerContext*, const auth::v1::LogInRequest* request,
+                     auth::v1::LogInResponse* response) override {
+    response->mutable_profile()->set_user_name(request->user_name());
+    response->mutable_tokens()->set_access_token("access");
+    response->mutable_tokens()->mutable_access_expires_at()->set_seconds(time(nullptr) + 3600);
+    return grpc::Status::OK;
+  }
+  grpc::Status ChangePassword(grpc::ServerContext*, const auth::v1::ChangePasswordRequest*,
+                              auth::v1::ChangePasswordResponse*) override {
+    return Lost(&changed);
+  }
+  grpc::Status GetProfile(grpc::ServerContext*, const auth::v1::GetProfileRequest*,
+                          auth::v1::GetProfileResponse*) override {
+    return ++asked == 1 ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed")
+                        : rpc::ToGrpc(Error(Reason::INTERNAL));
+  }
+
+  std::atomic<int> registered = 0;
+  std::atomic<int> changed = 0;
+  std::atomic<int> asked = 0;
+
+ private:
+  static grpc::Status Lost(std::atomic<int>* done) {
+    if (++*done == 1) return {grpc::StatusCode::UNAVAILABLE, "Socket closed"};
+    return rpc::ToGrpc(Error(Reason::WRONG_CREDENTIALS));
+  }
+
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST(ImctlLostAnswerTest, WhatCannotBeRepeatedIsSentOnce) {
+  std::string home = (std::filesystem::temp_directory_path() / "im-lost-XXXXXX").string();
+  ASSERT_NE(mkdtemp(home.data()), nullptr);
+  LossyServer server;
+  const auto run = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), IM_BINARY_DIR "/bin/imctl");
+    return RunProgram(words, "one long password\nanother long password\n",
+                      {"IMCTL_HOME=" + home, "IMCTL_SERVER=" + server.address()});
+  };
+  const Outcome registered = run({"register", "ann", "--password-stdin"});
+  EXPECT_EQ(registered.status, 4);
+  EXPECT_THAT(registered.err, AllOf(HasSubstr("not known whether"), HasSubstr("imctl login ann")));
+  EXPECT_EQ(server.registered, 1);
+  ASSERT_EQ(run({"login", "ann", "--password-stdin"}).status, 0);
+
+  const Outcome changed = run({"passwd", "--password-stdin"});
+  EXPECT_EQ(changed.status, 4);
+  EXPECT_THAT(changed.err, AllOf(HasSubstr("not known whether"), HasSubstr("Socket closed"),
+                                 HasSubstr("the new password")));
+  EXPECT_EQ(server.changed, 1);
+
+  const Outcome internal = run({"whoami"});
+  EXPECT_EQ(server.asked, 2) << "reading may be repeated";
+  EXPECT_EQ(internal.status, 4) << "the server does not work";
+  EXPECT_THAT(internal.err, HasSubstr("[INTERNAL]"));
+  std::filesystem::remove_all(home);
 }
 
 TEST_F(ImctlAccountTest, ManyProcessesShareOneRefresh) {
