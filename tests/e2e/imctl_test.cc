@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
 
 #include "tests/e2e/imctl_fixture.h"
 
@@ -262,6 +265,28 @@ TEST_F(ImctlTest, WhatCannotBeWrittenOrReadIsAnError) {
   EXPECT_THAT(shell("bob", "send ann < /tmp").err, HasSubstr("cannot read standard input"));
   EXPECT_THAT(Do("bob", {"chats", "--unread"}), HasSubstr("ann"));
   EXPECT_THAT(Do("bob", {"listen", "--once"}), HasSubstr("ann: one"));
+}
+
+TEST_F(ImctlTest, WhatTheReadmeSaysWorks) {
+  Register("bob");
+  std::stringstream readme;
+  readme << std::ifstream(IM_SOURCE_DIR "/README.md").rdbuf();
+  const std::string text = readme.str().substr(readme.str().find("## What it does"));
+  const std::regex command("`imctl ([^`]*)`");
+  int tried = 0;
+  for (std::sregex_iterator at(text.begin(), text.end(), command), end; at != end; ++at) {
+    std::string line = (*at)[1];
+    // These last, want a status that lasts, an id of their own, or are tested beside this.
+    if (std::regex_search(line, std::regex("listen|presence set|revoke|passwd"))) continue;
+    const bool logs_in = std::regex_search(line, std::regex("register|login"));
+    if (logs_in) line += " --password-stdin";
+    const Outcome outcome = RunProgram({"/bin/sh", "-c", IM_BINARY_DIR "/bin/imctl " + line},
+                                       logs_in ? std::string(kPassword) + "\n" : "", Environment());
+    EXPECT_EQ(outcome.status, 0) << line << ": " << outcome.err;
+    if (line == "contacts request bob") Do("bob", {"contacts", "accept", "ann"});
+    ++tried;
+  }
+  EXPECT_GT(tried, 12);
 }
 
 TEST_F(ImctlTest, CompletesCommandLines) {
