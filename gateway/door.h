@@ -60,7 +60,8 @@ class SessionEvents {
   virtual void OnRoom() = 0;
   // The client says no more, and goes on listening.
   virtual void OnHalfClosed() = 0;
-  // The client is gone. Frames may still be written; End is still owed.
+  // The client is gone, or nothing more comes of it; said once. Frames may still be written; End is
+  // still owed.
   virtual void OnClosed() = 0;
 };
 

@@ -76,7 +76,7 @@ void Call::OnGone() {
   end_.reset();
   out_.clear();
   if (const auto ongoing = std::exchange(ongoing_, nullptr)) ongoing->Cancel();
-  if (events_ != nullptr) events_->OnClosed();
+  TellClosed();
   GiveRoom();
 }
 
@@ -108,7 +108,11 @@ void Call::Refuse(const absl::Status& status) {
   Finish(rpc::ToGrpc(status));
   // Who answers has nobody to answer any more.
   if (const auto ongoing = std::exchange(ongoing_, nullptr)) ongoing->Cancel();
-  if (events_ != nullptr) events_->OnClosed();
+  TellClosed();
+}
+
+void Call::TellClosed() {
+  if (events_ != nullptr && !std::exchange(closed_told_, true)) events_->OnClosed();
 }
 
 void Call::Finish(const grpc::Status& status) {

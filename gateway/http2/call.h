@@ -112,6 +112,8 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   void StartUnary(const std::string& request);
   void StopDeadline();
   void GiveRoom();
+  // A call that was refused goes later, too.
+  void TellClosed();
 
   const std::shared_ptr<Loop> loop_;
   const int32_t id_;
@@ -150,6 +152,7 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   bool paused_ = false;
   bool half_closed_ = false;
   bool half_close_told_ = false;
+  bool closed_told_ = false;
   bool responded_ = false;
   bool finished_ = false;
   bool in_http_ = false;  // not in gRPC
