@@ -1,5 +1,5 @@
-// seeds DIR: writes the seeds of the corpora below DIR that are protos or tokens; those that are
-// text are files of their own.
+// seeds DIR: writes the seeds of the corpora below DIR that are protos, tokens or HTTP/2; those
+// that are text are files of their own.
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -206,6 +206,92 @@ void WriteTokens() {
   Write("page_token", "own", "\x21" + head + Number(7, 8) + Number(9, 8));
 }
 
+std::string Http2Frame(int type, int flags, int stream, const std::string& payload) {
+  std::string head;
+  for (const int shift : {16, 8, 0}) head.push_back(static_cast<char>(payload.size() >> shift));
+  head += {static_cast<char>(type), static_cast<char>(flags), 0, 0, 0, static_cast<char>(stream)};
+  return head + payload;
+}
+
+const std::string kHttp2Authority = "\x01\x09localhost";
+
+// POST, http, and a content type in HPACK that remembers nothing.
+std::string Http2Headers(const std::string& path, const std::string& more = {}) {
+  return "\x83\x86" + kHttp2Authority + "\x04" + static_cast<char>(path.size()) + path +
+         "\x0f\x10\x10"
+         "application/grpc" +
+         more;
+}
+
+std::string Http2Header(const std::string& name, const std::string& value) {
+  return std::string(1, '\0') + static_cast<char>(name.size()) + name +
+         static_cast<char>(value.size()) + value;
+}
+
+std::string GrpcMessage(const std::string& message) {
+  return std::string(4, '\0') + static_cast<char>(message.size()) + message;
+}
+
+void WriteHttp2Connections() {
+  constexpr int kData = 0, kHeaders = 1, kReset = 3, kSettings = 4, kPing = 6, kGoAway = 7,
+                kWindow = 8, kContinuation = 9;
+  constexpr int kEndStream = 1, kEndHeaders = 4;
+  const std::string preface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  const auto write = [](const std::string& name, char kind, const std::vector<std::string>& said) {
+    std::string bytes(1, kind);
+    for (const std::string& each : said) bytes += Piece(each);
+    Write("http2_connection", name, bytes);
+  };
+  const auto call = [&](const std::string& path, const std::string& more = {}) {
+    return Http2Frame(kHeaders, kEndHeaders, 1, Http2Headers(path, more));
+  };
+  const auto data = [&](const std::string& message, int flags = 0) {
+    return Http2Frame(kData, flags, 1, GrpcMessage(message));
+  };
+  const std::string unary = call("/U") + data("hello", kEndStream);
+  write("unary", 1, {unary});
+  write("unary_and_all", 0, {preface + unary});
+  write("unary_going_away", 5, {call("/U"), data("hello", kEndStream)});
+  std::vector<std::string> bytes;
+  for (const char c : preface + unary) bytes.emplace_back(1, c);
+  write("unary_in_bytes", 0, bytes);
+  write("unary_cancelled", 1, {call("/U"), data("Hold"), Http2Frame(kReset, 0, 1, {0, 0, 0, 8})});
+  write("unary_timeout", 1, {call("/U", Http2Header("grpc-timeout", "1n")), data("Hold")});
+  write("unary_two_messages", 1, {call("/U") + data("a") + data("b", kEndStream)});
+  write("stream", 1, {call("/S"), data("a") + data("P"), data("b"), data("End")});
+  write("stream_half_closed", 1, {call("/S"), data("a"), data("b", kEndStream)});
+  write("stream_malformed", 1, {call("/S"), Http2Frame(kData, 0, 1, "\7nonsense")});
+  write("stream_hung_up", 1, {call("/S"), data("a").substr(0, 12)});
+  write("stream_refused", 1, {call("/N"), data("a")});
+  const std::string metadata =
+      Http2Header("x-a", "text") + Http2Header("x-b-bin", "AAH/") + Http2Header("te", "trailers");
+  write("relay", 1, {call("/R", metadata), data("a"), data("", kEndStream)});
+  write("no_grpc", 1,
+        {Http2Frame(kHeaders, kEndHeaders | kEndStream, 1, "\x82\x84\x86" + kHttp2Authority)});
+  const std::string headers = Http2Headers("/U");
+  write("continuation", 1,
+        {Http2Frame(kHeaders, 0, 1, headers.substr(0, 5)),
+         Http2Frame(kContinuation, 0, 1, headers.substr(5, 4)),
+         Http2Frame(kContinuation, kEndHeaders, 1, headers.substr(9)), data("a", kEndStream)});
+  write("continuation_interrupted", 1,
+        {Http2Frame(kHeaders, 0, 1, headers.substr(0, 5)), Http2Frame(kPing, 0, 0, "12345678")});
+  write("ping", 1, {Http2Frame(kPing, 0, 0, "12345678")});
+  std::string pings;
+  for (int i = 0; i < 90; ++i) pings += Http2Frame(kPing, 0, 0, "12345678");
+  write("ping_without_reading", 3, {pings, pings, pings, pings});
+  // No table of headers, a window of three bytes, and then more.
+  write("settings", 1,
+        {Http2Frame(kSettings, 0, 0, std::string("\0\1\0\0\0\0\0\4\0\0\0\3", 12)), unary,
+         Http2Frame(kWindow, 0, 1, {0, 0, 0, 99})});
+  const std::string large(120, 'x');
+  std::string many;
+  for (int i = 0; i < 60; ++i) many += data(large);
+  write("stream_without_reading", 3, {call("/S"), many, data("", kEndStream)});
+  write("go_away", 1, {call("/S"), Http2Frame(kGoAway, 0, 0, std::string(8, '\0')), data("a")});
+  write("garbage", 0, {"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"});
+  write("garbage_after_preface", 1, {std::string(40, '\xff'), "more"});
+}
+
 }  // namespace
 }  // namespace im::fuzz
 
@@ -219,4 +305,5 @@ int main(int argc, char** argv) {
   im::fuzz::WriteSendRequests();
   im::fuzz::WriteHaves();
   im::fuzz::WriteTokens();
+  im::fuzz::WriteHttp2Connections();
 }
