@@ -86,8 +86,10 @@ void Http2Door::Accept(int fd, std::string address, http2::TlsContext* tls) {
   const auto accepted = std::make_shared<Descriptor>(fd);
   loop->Run([this, loop, accepted, address = std::move(address), tls] {
     SSL* const secured = tls == nullptr ? nullptr : tls->NewConnection();
-    const bool full = loop->connections().size() >= options_.max_connections / loops_.size();
-    if (full || (tls != nullptr && secured == nullptr)) {
+    // Other loops may take one just now: a few too many do no harm.
+    size_t held = 0;
+    for (const auto& each : loops_) held += each->held();
+    if (held >= options_.max_connections || (tls != nullptr && secured == nullptr)) {
       SSL_free(secured);
       // Before the peer can notice.
       RefusedCounter().Increment();

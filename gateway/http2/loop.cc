@@ -103,6 +103,7 @@ void Loop::Forget(int fd) { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
 void Loop::Adopt(std::unique_ptr<Connection> connection) {
   Connection* const raw = connection.get();
   connections_[raw] = std::move(connection);
+  held_ = connections_.size();
 }
 
 void Loop::Destroy(Connection* connection) {
@@ -110,6 +111,7 @@ void Loop::Destroy(Connection* connection) {
   if (found == connections_.end()) return;
   destroyed_.push_back(std::move(found->second));
   connections_.erase(found);
+  held_ = connections_.size();
 }
 
 void Loop::TakeInbox() {

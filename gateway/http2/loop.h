@@ -1,6 +1,7 @@
 // An event loop: one thread that owns connections and everything of them.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -54,6 +55,8 @@ class Loop : public std::enable_shared_from_this<Loop>, private Flushable {
   bool Run(std::function<void()> work);
   // Lets go of all connections and of what was posted, and ends the thread. Returns when it has.
   void Stop();
+  // How many connections it has. For any thread.
+  size_t held() const { return held_.load(); }
 
   // Once there are no connections; there must come no more.
   void WhenEmpty(std::function<void()> empty) { when_empty_ = std::move(empty); }
@@ -94,6 +97,7 @@ class Loop : public std::enable_shared_from_this<Loop>, private Flushable {
   const int wake_;
   std::vector<uint8_t> scratch_;
   std::unordered_map<Connection*, std::unique_ptr<Connection>> connections_;
+  std::atomic<size_t> held_{0};
   std::vector<Connection*> dirty_;
   std::vector<std::unique_ptr<Connection>> destroyed_;
   Timers timers_;
