@@ -26,6 +26,14 @@ bool Contains(const List& list, int64_t value) {
 
 }  // namespace
 
+chat::v1::Watermark WatermarkOfSender(const Entry& message) {
+  chat::v1::Watermark watermark;
+  watermark.set_user_id(message.sender_user_id());
+  watermark.set_read_seq(message.seq());
+  watermark.set_delivered_seq(message.seq());
+  return watermark;
+}
+
 void Inbox::Restore(const chat::v1::Have& have, const std::vector<chat::v1::Conversation>& known) {
   for (const auto& one : have.conversations()) At(one.conversation_id()).have = one.seq();
   for (const auto& one : known) {
@@ -109,13 +117,16 @@ void Inbox::Learn(const chat::v1::Conversation& conversation) {
 
 void Inbox::OnWatermark(const chat::v1::WatermarkChanged& changed) {
   const auto it = conversations_.find(changed.conversation_id());
-  if (it == conversations_.end() || changed.watermark().user_id() == user_id_) return;
-  auto& about = it->second.about;
-  if (about.kind() != CONVERSATION_KIND_DIRECT) return;
+  if (it != conversations_.end()) RaisePeer(it->second, changed.watermark());
+}
+
+void Inbox::RaisePeer(Conversation& conversation, const chat::v1::Watermark& watermark) const {
+  auto& about = conversation.about;
+  if (about.kind() != CONVERSATION_KIND_DIRECT || watermark.user_id() == user_id_) return;
   auto* peer = about.mutable_peer_watermark();
-  peer->set_user_id(changed.watermark().user_id());
-  peer->set_read_seq(std::max(peer->read_seq(), changed.watermark().read_seq()));
-  peer->set_delivered_seq(std::max(peer->delivered_seq(), changed.watermark().delivered_seq()));
+  peer->set_user_id(watermark.user_id());
+  peer->set_read_seq(std::max(peer->read_seq(), watermark.read_seq()));
+  peer->set_delivered_seq(std::max(peer->delivered_seq(), watermark.delivered_seq()));
 }
 
 void Inbox::BeginStay(Conversation& conversation, const Entry& entry) const {
@@ -180,6 +191,7 @@ void Inbox::ApplyNow(Conversation& conversation, const Entry& entry) {
   }
   if (entry.has_group_renamed()) conversation.about.set_title(entry.group_renamed().title());
   if (entry.has_group_created()) conversation.about.set_title(entry.group_created().title());
+  if (entry.has_message()) RaisePeer(conversation, WatermarkOfSender(entry));
   conversation.have = entry.seq();
   host_->Apply(entry);
 }

@@ -15,6 +15,9 @@
 
 namespace im::client {
 
+// Whoever sends a message has read all up to it, of which nothing else tells.
+chat::v1::Watermark WatermarkOfSender(const chat::v1::Entry& message);
+
 // Decides for every entry that arrives, whichever way, whether it is applied, dropped or kept until
 // what lies before it was loaded. Logic only: what it needs done, it asks of its host. Not
 // thread-safe, and not to be called from inside of its host's functions.
@@ -85,6 +88,8 @@ class Inbox {
   };
 
   Conversation& At(int64_t conversation_id);
+  // If it is of the peer of a direct conversation.
+  void RaisePeer(Conversation& conversation, const chat::v1::Watermark& watermark) const;
   void BeginStay(Conversation& conversation, const chat::v1::Entry& entry) const;
   void EndStay(Conversation& conversation, const chat::v1::Entry& entry) const;
   // Whether everything between what is had and `seq` is known not to be expected.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "client/inbox.h"
 #include "imctl/describe.h"
 
 namespace im::imctl {
@@ -22,6 +23,7 @@ bool ChatView::Take(const chat::v1::Entry& entry) {
                   [&](const Pending& one) { return one.request_id == entry.request_id(); });
   } else {
     typing_.erase(entry.sender_user_id());
+    if (entry.has_message()) SetWatermark(client::WatermarkOfSender(entry));
   }
   return true;
 }

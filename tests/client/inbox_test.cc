@@ -231,12 +231,13 @@ TEST_F(InboxTest, GoesOnFromAnEarlierRun) {
   mark.set_conversation_id(5);
   mark.mutable_watermark()->set_user_id(2);
   mark.mutable_watermark()->set_read_seq(1);
-  mark.mutable_watermark()->set_delivered_seq(2);
+  mark.mutable_watermark()->set_delivered_seq(3);
   inbox_.OnWatermark(mark);
   chat::v1::Have have;
   inbox_.FillHave(&have);
-  EXPECT_EQ(have.conversations(0).peer_read_seq(), 1);
-  EXPECT_EQ(have.conversations(0).peer_delivered_seq(), 2);
+  // They sent the second, so they have read it.
+  EXPECT_EQ(have.conversations(0).peer_read_seq(), 2);
+  EXPECT_EQ(have.conversations(0).peer_delivered_seq(), 3);
 
   Inbox next(this);
   next.SetUser(kMe);

@@ -69,6 +69,8 @@ TEST_F(ChatViewTest, SaysHowFarTheLastOwnMessageCame) {
   EXPECT_EQ(Status(), "read");
   view_.Take(Entry(5, kAnn));
   EXPECT_EQ(Status(), "sent");
+  view_.Take(Entry(6, kBob));
+  EXPECT_EQ(Status(), "read");
 }
 
 TEST_F(ChatViewTest, TypingEndsBySilenceByWordAndByMessage) {
