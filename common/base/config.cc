@@ -172,13 +172,12 @@ void AddMetricsOptions(Config* config, MetricsOptions* options) {
 void AddServerOptions(Config* config, ServerOptions* options) {
   config
       ->Add("server.listen", &options->listen,
-            "Address to listen on: unix:/path, or HOST:PORT (anything but loopback needs TLS).")
+            "Address to listen on: unix:/path, or HOST:PORT (which needs mutual TLS).")
       ->required();
   config->Add("server.tls_certificate", &options->tls_certificate, "PEM file of the certificate.");
   config->Add("server.tls_key", &options->tls_key, "PEM file of the private key.");
-  config->Add(
-      "server.tls_client_ca", &options->tls_client_ca,
-      "PEM file of the CA whose certificates callers must show; beyond loopback: required.");
+  config->Add("server.tls_client_ca", &options->tls_client_ca,
+              "PEM file of the CA whose certificates callers must show.");
 }
 
 void InitLog(const LoggingOptions& options, const std::string& service) {

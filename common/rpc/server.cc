@@ -99,22 +99,16 @@ std::string PathOf(const std::string& address) {
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const Listen& listen) {
-  if (listen.tls_certificate.empty() && listen.tls_key.empty()) {
-    if (!IsLocal(listen.address)) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("refusing to listen on ", listen.address,
-                       " without TLS: plaintext is for unix sockets and loopback only. Set a "
-                       "certificate and key "
-                       "(tls_certificate, tls_key), or listen on 127.0.0.1."));
-    }
-    return grpc::InsecureServerCredentials();
-  }
-  if (!listen.for_clients && listen.tls_client_ca.empty() && !IsLocal(listen.address)) {
+  const bool unix_socket = absl::StartsWith(listen.address, "unix:");
+  if (unix_socket && listen.tls_certificate.empty()) return grpc::InsecureServerCredentials();
+  // Some calls between services need no token, and others on this machine are strangers, too.
+  if (!unix_socket &&
+      (listen.tls_certificate.empty() || listen.tls_key.empty() || listen.tls_client_ca.empty())) {
     return absl::FailedPreconditionError(
         absl::StrCat("refusing to listen on ", listen.address,
-                     " for anybody: some calls between services need no token. Set the CA whose "
-                     "certificates the services and the gateway show (tls_client_ca), or listen on "
-                     "127.0.0.1."));
+                     " without mutual TLS. Set tls_certificate, tls_key and tls_client_ca, the CA "
+                     "whose certificates the services and the gateway show, or listen on a unix "
+                     "socket, unix:/path."));
   }
   IM_ASSIGN_OR_RETURN(
       std::shared_ptr<CertificateFiles> files,

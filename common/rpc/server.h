@@ -17,14 +17,11 @@ namespace im::rpc {
 struct Listen {
   // "unix:/path" or "HOST:PORT"; port 0: any free one.
   std::string address;
-  // PEM files; new ones are taken while it runs. Empty: plaintext, which is refused on anything but
-  // a unix socket or loopback.
+  // PEM files; new ones are taken while it runs. Callers must show a certificate of tls_client_ca.
+  // All three are required but on a unix socket.
   std::string tls_certificate;
   std::string tls_key;
-  // Callers must show a certificate of this CA. Required but on a unix socket or loopback.
   std::string tls_client_ca;
-  // Unless anybody may call: clients, not services.
-  bool for_clients = false;
 };
 
 struct ServerConfig {
@@ -78,7 +75,7 @@ class Server {
 
 Listen ToListen(const ServerOptions& options);
 
-// Whether plaintext may be spoken there: a unix socket, or a loopback address.
+// Whether clients may speak plaintext there: a unix socket, or a loopback address.
 bool IsLocal(const std::string& address);
 
 }  // namespace im::rpc

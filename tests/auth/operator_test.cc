@@ -156,7 +156,7 @@ TEST_F(OperatorTest, TheDaemonRefusesWhatItCannotServe) {
   const Outcome open = im::testing::RunProgram(
       {IM_BINARY_DIR "/bin/im-auth", "--server.listen", "0.0.0.0:0", "--passwords.memory_kib=8"});
   EXPECT_EQ(open.status, 1);
-  EXPECT_THAT(open.err, HasSubstr("without TLS"));
+  EXPECT_THAT(open.err, HasSubstr("without mutual TLS"));
   std::ofstream(folder_.File("odd.conf")) << "[passwords]\npepper = 7\n";
   const Outcome unknown =
       im::testing::RunProgram({IM_BINARY_DIR "/bin/im-auth", "--config", folder_.File("odd.conf")});

@@ -17,8 +17,8 @@ using grpc::health::v1::HealthCheckResponse;
 using std::chrono::steady_clock;
 
 std::unique_ptr<Server> Started(std::function<bool()> healthy) {
-  auto server =
-      Server::Start({.listen = {{.address = "127.0.0.1:0"}}, .healthy = std::move(healthy)});
+  const std::string address = "unix:" + ::testing::TempDir() + "im-health-test.sock";
+  auto server = Server::Start({.listen = {{.address = address}}, .healthy = std::move(healthy)});
   EXPECT_TRUE(server.ok()) << server.status();
   return *std::move(server);
 }

@@ -27,9 +27,13 @@ Outcome RunService(const std::string& name, std::vector<std::string> more) {
 }
 
 TEST(StartTest, AnAddressInUseIsSaid) {
-  Stack stack;
+  Stack stack({.tls = true});
+  const std::string& folder = stack.folder();
   for (const char* name : kServices) {
-    const Outcome outcome = RunService(name, {"--server.listen=" + stack.address()});
+    const Outcome outcome = RunService(name, {"--server.listen=" + stack.address(),
+                                              "--server.tls_certificate=" + folder + "/server.crt",
+                                              "--server.tls_key=" + folder + "/server.key",
+                                              "--server.tls_client_ca=" + folder + "/ca.crt"});
     EXPECT_EQ(outcome.status, 1) << name;
     EXPECT_THAT(outcome.err, HasSubstr("cannot listen on")) << name;
   }
@@ -40,11 +44,17 @@ TEST(StartTest, ServicesDoNotServeAnybodyOnTheNetwork) {
   Stack stack({.tls = true});
   const std::string& folder = stack.folder();
   for (const char* name : kServices) {
-    const Outcome outcome = RunService(
-        name, {"--server.listen=0.0.0.0:0", "--server.tls_certificate=" + folder + "/server.crt",
-               "--server.tls_key=" + folder + "/server.key"});
-    EXPECT_EQ(outcome.status, 1) << name;
-    EXPECT_THAT(outcome.err, HasSubstr("tls_client_ca")) << name;
+    for (const char* address : {"0.0.0.0:0", "127.0.0.1:0"}) {
+      const std::string listen = std::string("--server.listen=") + address;
+      for (const std::vector<std::string>& flags :
+           {std::vector<std::string>{listen},
+            std::vector<std::string>{listen, "--server.tls_certificate=" + folder + "/server.crt",
+                                     "--server.tls_key=" + folder + "/server.key"}}) {
+        const Outcome outcome = RunService(name, flags);
+        EXPECT_EQ(outcome.status, 1) << name << address;
+        EXPECT_THAT(outcome.err, HasSubstr("tls_client_ca")) << name << address;
+      }
+    }
   }
 }
 
