@@ -1,11 +1,22 @@
 #!/bin/bash
 # secrets.sh NAME...: makes what docker-compose.yml keeps in its secret volumes, where it is missing: the
 # certificates for those names, and the passwords of the database's superuser and of its roles, each in a
-# volume of its own, so that a service can show no other's. Runs as user im with the group of PostgreSQL's
+# volume of its own, so that a service can show no other's. The authority's key stays in a volume that no service
+# has: with it anybody could be the gateway to clients. Runs as user im with the group of PostgreSQL's
 # image (999), which reads the passwords, too, to set them.
 set -euo pipefail
 
-/usr/local/lib/im/certificates.sh /secrets "$@"
+# Of the time when the gateway had that key, too.
+if [ -s /secrets/ca.key ]; then
+  cp -p /secrets/ca.key /secrets/ca.crt /secrets/server.key /secrets/server.crt /authority
+  rm /secrets/ca.key
+fi
+/usr/local/lib/im/certificates.sh /authority "$@"
+for file in ca.crt server.crt server.key; do
+  cmp -s "/authority/$file" "/secrets/$file" && continue
+  cp -p "/authority/$file" "/secrets/$file.new"
+  mv "/secrets/$file.new" "/secrets/$file"
+done
 
 # password FILE
 password() {

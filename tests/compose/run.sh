@@ -79,6 +79,7 @@ for name in postgres auth chat presence; do
   [ "$(state $name '{{len .HostConfig.PortBindings}}')" = 0 ]
 done
 compose exec -T gateway cat /secrets/ca.crt >"$work/ca.crt"
+[ "$(compose exec -T gateway ls /secrets | xargs)" = "ca.crt server.crt server.key" ]
 expect "hears: One. Two. Three." "$(examples/python/run.sh --server "localhost:$port" --ca "$work/ca.crt")"
 passed "a stranger's client comes in through TLS, the only port"
 
