@@ -150,14 +150,18 @@ absl::Status Run(const Target& target, const LoginOptions& options, Outcome* out
   IM_ASSIGN_OR_RETURN(const size_t pair, traffic.AddGroup({0, 1}));
   IM_RETURN_IF_ERROR(traffic.Connect());
   size_t sender = 0;
-  bool finishing = false;
+  bool chatting = false;
   const auto send = [&] { traffic.Send(pair, sender = 1 - sender, steady_clock::now()); };
-  crowd->loop()->Do([&] {
-    traffic.OnLanded([&](size_t) {
-      if (!finishing) send();
-    });
-    send();
+  traffic.OnLanded([&](size_t) {
+    if (chatting) send();
   });
+  const auto chat = [&](bool on) {
+    crowd->loop()->Do([&] {
+      chatting = on;
+      if (on) send();
+    });
+    if (!on) traffic.Drain();
+  };
   const auto measure = [&](double seconds, Callers* callers, Histogram* messages) {
     Measure(
         target, seconds, &progress,
@@ -171,7 +175,8 @@ absl::Status Run(const Target& target, const LoginOptions& options, Outcome* out
         [&] { return !traffic.failed() && (callers == nullptr || !callers->failed()); }, outcome);
   };
 
-  Histogram alone, beside_refreshes, beside_logins;
+  Histogram none, alone, beside_refreshes, beside_logins;
+  chat(true);
   measure(options.seconds / 4, nullptr, &alone);
   std::vector<std::string> refresh_tokens;
   for (size_t i = 0; i < crowd->size(); ++i) {
@@ -190,18 +195,23 @@ absl::Status Run(const Target& target, const LoginOptions& options, Outcome* out
   const double refreshes_per_second =
       static_cast<double>(refreshes.latency().count()) / outcome->seconds;
 
-  Callers logins(options.clients, [&](size_t thread) -> absl::Status {
+  const auto log_in = [&](size_t thread) -> absl::Status {
     const Credentials& account = accounts[thread % accounts.size()];
     auth::v1::LogInRequest request;
     request.set_user_name(account.user_name);
     request.set_password(account.password);
     request.mutable_device()->set_name("bench");
     return channel.Call(&AccountService::Stub::LogIn, request).status();
-  });
-  measure(options.seconds, &logins, &beside_logins);
+  };
+  Callers busy_logins(options.clients, log_in);
+  measure(options.seconds / 2, &busy_logins, &beside_logins);
+  busy_logins.Stop();
+  const double beside_messages =
+      static_cast<double>(busy_logins.latency().count()) / outcome->seconds;
+  chat(false);
+  Callers logins(options.clients, log_in);
+  measure(options.seconds, &logins, &none);
   logins.Stop();
-  crowd->loop()->Do([&] { finishing = true; });
-  traffic.Drain();
   IM_RETURN_IF_ERROR(traffic.Judge(outcome));
   outcome->latency = logins.latency();
   outcome->per_second = static_cast<double>(logins.latency().count()) / outcome->seconds;
@@ -210,17 +220,20 @@ absl::Status Run(const Target& target, const LoginOptions& options, Outcome* out
   };
   outcome->more.Add("clients", options.clients)
       .Add("refreshes_per_second", refreshes_per_second)
-      .Add("put_off", logins.put_off())
+      .Add("put_off", logins.put_off() + busy_logins.put_off())
+      .Add("per_second_beside_messages", beside_messages)
       .Add("hashes_per_second", hashes_per_second)
       .Add("message_ms_alone", ms(alone))
       .Add("message_ms_beside_refreshes", ms(beside_refreshes))
       .Add("message_ms_beside_logins", ms(beside_logins));
   outcome->more_text = absl::StrFormat(
-      "%d at once, %d put off; the cores alone hash %.1f passwords a second; %.0f refreshes/s\n"
+      "%d at once, %d put off; the cores alone hash %.1f passwords a second; %.1f log-ins/s while "
+      "two people chat; %.0f refreshes/s\n"
       "a message, ms, median: %.2f alone, %.2f beside refreshes, %.2f beside log-ins\n",
-      options.clients, logins.put_off(), hashes_per_second, refreshes_per_second, ms(alone),
-      ms(beside_refreshes), ms(beside_logins));
+      options.clients, logins.put_off() + busy_logins.put_off(), hashes_per_second, beside_messages,
+      refreshes_per_second, ms(alone), ms(beside_refreshes), ms(beside_logins));
   if (!refreshes.failure().ok()) return refreshes.failure();
+  if (!busy_logins.failure().ok()) return busy_logins.failure();
   return logins.failure();
 }
 

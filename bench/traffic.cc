@@ -175,6 +175,8 @@ absl::Status Traffic::Judge(Outcome* outcome) {
   for (size_t i = 0; i < groups_.size(); ++i) {
     const Group& group = groups_[i];
     std::unordered_map<uint32_t, int64_t> stored;
+    // By sender; they number what they send.
+    std::unordered_map<int64_t, uint32_t> newest;
     IM_RETURN_IF_ERROR(ReadBack(&crowd_->channel(), (*crowd_)[group.members[0]].token, group.id,
                                 group.first_seq, [&](const chat::v1::Entry& entry) {
                                   const auto number = RequestNumber::FromId(entry.request_id());
@@ -182,6 +184,9 @@ absl::Status Traffic::Judge(Outcome* outcome) {
                                   if (!stored.emplace(number->c, entry.seq()).second) {
                                     ++outcome->duplicated;
                                   }
+                                  uint32_t& before = newest[entry.sender_user_id()];
+                                  if (number->c < before) ++outcome->reordered;
+                                  before = std::max(before, number->c);
                                 }));
     for (const auto& [number, seq] : group.seqs) {
       const auto found = stored.find(number);
