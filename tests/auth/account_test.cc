@@ -1,6 +1,7 @@
 // Accounts: registration, profiles, and what bad input gets.
 #include <grpcpp/generic/generic_stub.h>
 
+#include "absl/strings/escaping.h"
 #include "tests/auth/auth_fixture.h"
 
 namespace im::auth {
@@ -253,6 +254,14 @@ TEST_F(AccountTest, NothingSecretIsStored) {
       "auth.accounts a");
   EXPECT_THAT(dump, ::testing::Not(::testing::HasSubstr(kPassword)));
   EXPECT_THAT(dump, ::testing::Not(::testing::HasSubstr(tokens.refresh_token())));
+  // Nor the bytes that it stands for, which a column would show as hexadecimal digits.
+  std::string bytes;
+  ASSERT_TRUE(absl::WebSafeBase64Unescape(tokens.refresh_token(), &bytes));
+  ASSERT_THAT(bytes, SizeIs(32));
+  for (const size_t half : {0, 16}) {
+    EXPECT_THAT(
+        dump, ::testing::Not(::testing::HasSubstr(absl::BytesToHexString(bytes.substr(half, 16)))));
+  }
 }
 
 }  // namespace

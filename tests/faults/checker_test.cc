@@ -72,6 +72,17 @@ TEST(CheckerTest, AcknowledgedMissing) {
               ElementsAre("acknowledged_missing"));
 }
 
+TEST(CheckerTest, AnAnswerThatNamesNoPlaceIsNone) {
+  EXPECT_THAT(Broken([](History& history, Stored&) {
+                Attempt lost = history.attempts[0];
+                lost.request_id = Id(50);
+                lost.nth = 0;
+                lost.seq = lost.at = 0;
+                history.attempts.push_back(lost);
+              }),
+              ElementsAre("acknowledged_missing"));
+}
+
 TEST(CheckerTest, AcknowledgedElsewhere) {
   const auto seq = [](History& history, Stored&) { history.attempts[1].seq = 3; };
   const auto time = [](History& history, Stored&) { ++history.attempts[1].at; };

@@ -1,6 +1,7 @@
 // Services that are killed, stand still, leave and come back.
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
 #include <thread>
 
 #include "tests/faults/fault.h"
@@ -30,6 +31,14 @@ void Launch(SetUp& set_up, const Chosen& chosen) {
   chosen->clear();
 }
 
+// As an operator ends it. With status 1 it says that it gave up what was under way, which may be
+// for a database that stands still.
+int End(SetUp& set_up, const std::string& name) {
+  const int status = set_up.stack().Terminate(name);
+  if (status > 1) throw std::runtime_error(name + " ended with " + std::to_string(status));
+  return status;
+}
+
 Fault Kill(const std::string& service) {
   const Chosen chosen = NothingYet();
   return {.name = "kill-" + service,
@@ -54,7 +63,7 @@ Fault Terminate(const std::string& service, const std::string& name) {
           .begin =
               [service, chosen](SetUp& set_up, Random* random) {
                 *chosen = {random->OneOf(InstancesOf(set_up, service))};
-                const int status = set_up.stack().Terminate(chosen->front());
+                const int status = End(set_up, chosen->front());
                 return chosen->front() + ", status " + std::to_string(status);
               },
           .heal = [chosen](SetUp& set_up) { Launch(set_up, chosen); }};
@@ -154,7 +163,7 @@ Fault RestartSeveral() {
 void RestartOneByOne(SetUp& set_up, const std::vector<std::string>& services) {
   for (const std::string& service : services) {
     for (const std::string& name : InstancesOf(set_up, service)) {
-      if (set_up.stack().IsRunning(name)) set_up.stack().Terminate(name);
+      if (set_up.stack().IsRunning(name)) End(set_up, name);
       set_up.stack().Start(name);
     }
   }
@@ -184,7 +193,7 @@ Fault Add(const std::string& service, const std::vector<std::string>& those_who_
                 if (chosen->empty()) return;
                 const std::string name = chosen->front();
                 chosen->clear();
-                if (set_up.stack().IsRunning(name)) set_up.stack().Terminate(name);
+                if (set_up.stack().IsRunning(name)) End(set_up, name);
                 set_up.stack().Remove(name);
                 RestartOneByOne(set_up, those_who_must_know);
               }};

@@ -8,8 +8,10 @@
 namespace im::faults {
 namespace {
 
+// A change may have had nothing to do; a message is always stored.
 bool MadeAnEntry(const Attempt& attempt) {
-  return attempt.outcome == Outcome::kDone && attempt.seq > 0;
+  return attempt.outcome == Outcome::kDone &&
+         (attempt.seq > 0 || attempt.kind == EntryKind::kMessage);
 }
 
 const StoredEntry* FindEntry(const Run& run, const Run::Key& key) {

@@ -11,6 +11,7 @@
 #include "im/chat/v1/contacts.grpc.pb.h"
 #include "im/chat/v1/conversations.grpc.pb.h"
 #include "tests/faults/stored.h"
+#include "tests/support/log_secrets.h"
 
 namespace im::faults {
 
@@ -94,7 +95,11 @@ auth::v1::Tokens Workload::LogIn(const Person& person) {
   auth::v1::LogInRequest request;
   request.set_user_name(person.name);
   request.set_password(kPassword);
-  return Must(channel_->Call(&auth::v1::AccountService::Stub::LogIn, request)).tokens();
+  const auto tokens =
+      Must(channel_->Call(&auth::v1::AccountService::Stub::LogIn, request)).tokens();
+  testing::RegisterSecret(kPassword);
+  testing::RegisterSecret(tokens.refresh_token());
+  return tokens;
 }
 
 Client* Workload::AddClient(const Person& person, const std::string& name, Device::Part part) {

@@ -174,6 +174,10 @@ Stack::Stack(StackOptions options)
 }
 
 Stack::~Stack() {
+  // Else the others would hide a crash, or what a sanitizer found.
+  for (const auto& [name, status] : TakeEnded()) {
+    ADD_FAILURE() << name << " ended by itself with " << status;
+  }
   while (!running_.empty()) Kill(running_.begin()->first);
   // In every suite that runs the services.
   const std::vector<std::string> secrets = FindSecretsInLogs();
@@ -197,7 +201,11 @@ std::vector<std::string> Stack::FindSecretsInLogs() const {
       found.push_back("the log of " + name + " holds " + what);
     }
   };
-  for (const std::string& name : names_) search(name, Log(name), true);
+  // Also of those that were removed since.
+  for (const auto& file : std::filesystem::directory_iterator(folder_)) {
+    if (file.path().extension() == ".log")
+      search(file.path().stem().string(), ReadAll(file.path().string()), true);
+  }
   search("PostgreSQL", PostgresLog(), false);
   return found;
 }
@@ -374,10 +382,15 @@ void Stack::Kill(const std::string& name) {
 
 int Stack::Terminate(const std::string& name) {
   const pid_t pid = running_.at(name);
-  running_.erase(name);
   kill(pid, SIGTERM);
+  // Longer than any shutdown takes, a gateway's drain and a slow sanitizer included.
+  const auto deadline = steady_clock::now() + std::chrono::minutes(2);
   int status = 0;
-  waitpid(pid, &status, 0);
+  while (waitpid(pid, &status, WNOHANG) == 0) {
+    if (steady_clock::now() > deadline) throw std::runtime_error(name + " does not end");
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  running_.erase(name);
   return ToStatus(status);
 }
 
