@@ -83,8 +83,9 @@ bool Session::OnFrame(std::string bytes) {
 absl::Status Session::TakeFromLimits(uint32_t number) {
   const Action action = ActionOfFrame(number);
   const auto now = steady_clock::now();
-  IM_RETURN_IF_ERROR(context_->limits->TakeForAddress(action, address_, now));
-  return context_->limits->TakeForDevice(action, address_, user_id_, device_id_, now);
+  // The device's first: what it is refused is not taken from those who share its address.
+  IM_RETURN_IF_ERROR(context_->limits->TakeForDevice(action, address_, user_id_, device_id_, now));
+  return context_->limits->TakeForAddress(action, address_, now);
 }
 
 void Session::OnKnownFrame(const ClientFrame& frame) {

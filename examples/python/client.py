@@ -40,15 +40,14 @@ class Device:
         return (("authorization", "Bearer " + self.tokens.access_token),)
 
     def call(self, method, request):
-        """A unary call; while its outcome is unknown, for a minute, the same request with its request_id again."""
-        failures, until = 0, time.monotonic() + 60
-        while True:
+        """A unary call; while its outcome is unknown, for a minute or so, the same request with its request_id again."""
+        for failures in range(12):
             try:
                 return method(request, timeout=10, metadata=self._authorization())
             except grpc.RpcError as error:
-                if error.code() not in UNKNOWN_OUTCOME or time.monotonic() > until:
+                if error.code() not in UNKNOWN_OUTCOME or failures == 11:
                     raise
-            pause(failures := failures + 1)
+                pause(failures)
 
     def send(self, conversation_id, text):
         return self.call(self.messages.SendMessage, messages.SendMessageRequest(
