@@ -288,6 +288,8 @@ void WriteHttp2Connections() {
   for (int i = 0; i < 60; ++i) many += data(large);
   write("stream_without_reading", 3, {call("/S"), many, data("", kEndStream)});
   write("go_away", 1, {call("/S"), Http2Frame(kGoAway, 0, 0, std::string(8, '\0')), data("a")});
+  write("nothing", 0, {});
+  write("nothing_going_away", 4, {});
   write("garbage", 0, {"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"});
   write("garbage_after_preface", 1, {std::string(40, '\xff'), "more"});
 }
