@@ -162,6 +162,9 @@ void Session::Core::OnFrame(ServerFrame frame) {
 
 void Session::Core::OnClosed(const absl::Status& status, const std::optional<SessionEnd>& end) {
   connection_ = nullptr;
+  // What was asked while it lasted is answered to nobody, from now on and not from the next
+  // connection on only: the end of a list must not make a session live that has no stream.
+  ++generation_;
   if (stopping_) {
     if (stopped_) stopped_();
     return;

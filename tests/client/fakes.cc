@@ -247,6 +247,7 @@ grpc::Status FakeGateway::ListEntries(grpc::ServerContext*,
 grpc::Status FakeGateway::ListConversations(grpc::ServerContext*,
                                             const chat::v1::ListConversationsRequest*,
                                             chat::v1::ListConversationsResponse* response) {
+  if (hold_list_.exchange(false)) list_releases_.Take();
   std::lock_guard lock(mu_);
   for (const auto& [id, conversation] : conversations_) {
     *response->add_conversations() = conversation;

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -132,6 +133,9 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService,
 
   void Store(const chat::v1::Entry& entry);
   void Store(const chat::v1::Conversation& conversation);
+  // The next ListConversations is answered after ReleaseList.
+  void HoldNextList() { hold_list_ = true; }
+  void ReleaseList() { list_releases_.Put(true); }
   // The next ListEntries fail so, one each.
   void FailNextLoad(const grpc::Status& status);
   std::vector<chat::v1::ListEntriesRequest> loads();
@@ -154,6 +158,8 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService,
   std::string folder_;
   std::string address_;
   Inflow<std::shared_ptr<FakeStream>> streams_;
+  std::atomic<bool> hold_list_{false};
+  Inflow<bool> list_releases_;
   std::mutex mu_;
   std::map<int64_t, std::map<int64_t, chat::v1::Entry>> entries_;
   std::map<int64_t, chat::v1::Conversation> conversations_;

@@ -79,6 +79,30 @@ TEST_F(SessionTest, SaysHelloWithItsTokenAndListsWhatThereIs) {
   EXPECT_EQ(seen_.Next(), "entry 5/4 next");
 }
 
+TEST_F(SessionTest, AListThatCameAfterItsStreamMakesNothingLive) {
+  gateway_.Store(DirectConversation(5, 3));
+  gateway_.HoldNextList();
+  Start();
+  auto stream = gateway_.Accept();
+  stream->Welcome();
+  stream->CaughtUp();
+  EXPECT_EQ(seen_.Next(), "connecting");
+  EXPECT_EQ(seen_.Next(), "resuming");
+  stream->End({grpc::StatusCode::UNAVAILABLE, "killed"});
+  EXPECT_THAT(seen_.Next(), StartsWith("waiting"));
+  gateway_.ReleaseList();
+  // It is on its way, and nobody waits for it.
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  timers_.Advance(std::chrono::milliseconds(130));
+  stream = gateway_.Accept();
+  stream->Welcome();
+  stream->CaughtUp();
+  EXPECT_EQ(seen_.Next(), "connecting");
+  EXPECT_EQ(seen_.Next(), "resuming");
+  EXPECT_EQ(seen_.Next(), "listed 5");
+  EXPECT_EQ(seen_.Next(), "live");
+}
+
 TEST_F(SessionTest, LoadsWhatIsMissingPageByPage) {
   const auto stream = StartLive();
   for (int seq = 1; seq <= 6; ++seq) gateway_.Store(TextEntry(5, seq, "m"));
