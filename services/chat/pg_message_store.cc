@@ -63,6 +63,10 @@ constexpr char kAppend[] =
     "$19::bigint[],"
     " $20::bigint[], $21::boolean)";
 
+constexpr char kAppendOne[] =
+    "SELECT (extract(epoch FROM at) * 1000000)::bigint "
+    "FROM chat.append_one($1, $2, $3, $4, $5, $6, $7::uuid, $8, $9::smallint, $10::bytea) AS at";
+
 constexpr char kChange[] =
     "SELECT outcome, (extract(epoch FROM stored_at) * 1000000)::bigint AS at "
     "FROM chat.change($1, $2, $3, $4, $5::uuid, $6, $7::smallint, $8::bytea, $9::bigint[],"
@@ -194,7 +198,28 @@ absl::StatusOr<int64_t> PgMessageStore::OpenDirect(int64_t one, int64_t other) {
   });
 }
 
+absl::StatusOr<bool> PgMessageStore::AppendOne(const AppendBatch& batch) {
+  const AppendBatch::Conversation& conversation = batch.conversations.front();
+  Entry& entry = *batch.entries.front();
+  return pool_->Write([&](pg::Session& session) {
+    const pqxx::field at =
+        session
+            .Exec(kAppendOne, conversation.id, conversation.last_seq, conversation.version,
+                  entry.count, entry.sender, batch.join_seqs.front(),
+                  UuidFromBytes(entry.request_id), entry.request_hash, static_cast<int>(entry.kind),
+                  pg::Bytes(entry.content))
+            .at(0)
+            .at(0);
+    if (!at.is_null()) entry.at = at.as<int64_t>();
+    return !at.is_null();
+  });
+}
+
 absl::StatusOr<AppendResult> PgMessageStore::Append(const AppendBatch& batch, bool wait) {
+  if (batch.entries.size() == 1) {
+    IM_ASSIGN_OR_RETURN(const bool stored, AppendOne(batch));
+    if (stored) return AppendResult();
+  }
   std::vector<int64_t> c_id, c_seq, c_version, c_new_seq, c_new_count;
   std::unordered_map<int64_t, int> position;
   for (const auto& conversation : batch.conversations) {

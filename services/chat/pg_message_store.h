@@ -44,7 +44,8 @@ struct AppendResult {
 
 enum class ChangeOutcome { kStored, kStale, kKnown };
 
-// Thread-safe as far as its pool is. One method, one transaction.
+// Thread-safe as far as its pool is. One method, one transaction (of Append the last that it
+// needs).
 class PgMessageStore {
  public:
   explicit PgMessageStore(pg::Pool* pool) : pool_(pool) {}
@@ -89,6 +90,9 @@ class PgMessageStore {
   absl::StatusOr<std::optional<LastStay>> FindLastStay(int64_t conversation, int64_t user);
 
  private:
+  // A batch of one, in a cheaper call; false: nothing was stored, Append says why.
+  absl::StatusOr<bool> AppendOne(const AppendBatch& batch);
+
   pg::Pool* const pool_;
 };
 

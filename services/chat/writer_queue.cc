@@ -81,8 +81,9 @@ void WriterQueue::Gather(size_t most) {
   if (sends_.empty()) return;
   const auto now = steady_clock::now();
   const double pace = pace_ * WeightOfOld(now - taken_at_);
-  if (pace * Seconds(limits_.gather).count() < kWorthGathering) return;
-  Await(most, now + limits_.gather);
+  const Seconds gather = std::min<Seconds>(limits_.gather, round_ * limits_.gather_share);
+  if (pace * gather.count() < kWorthGathering) return;
+  Await(most, now + std::chrono::duration_cast<steady_clock::duration>(gather));
 }
 
 WriterQueue::Work WriterQueue::Take(size_t most, bool wait) {

@@ -88,7 +88,7 @@ void PutAndTakeMany(WriterQueue* queue) {
 }
 
 TEST(WriterQueueTest, GathersWhenMuchComes) {
-  WriterQueue queue({.gather = std::chrono::seconds(20)});
+  WriterQueue queue({.gather_share = 1e9, .gather = std::chrono::seconds(20)});
   PutAndTakeMany(&queue);
   size_t taken = 0;
   const auto from = steady_clock::now();
@@ -109,9 +109,23 @@ TEST(WriterQueueTest, GathersWhenMuchComes) {
   EXPECT_EQ(taken, 1U);
 }
 
+TEST(WriterQueueTest, GathersForAShareOfARound) {
+  WriterQueue queue({.gather_share = 0.2, .gather = std::chrono::seconds(20)});
+  for (int i = 0; i < 20; ++i) {
+    for (int k = 0; k < 20; ++k) ASSERT_TRUE(Put(&queue, Message()).ok());
+    std::this_thread::sleep_for(milliseconds(50));
+    EXPECT_EQ(queue.Take(20, true).sends.size(), 20U) << "a full batch does not wait";
+  }
+  ASSERT_TRUE(Put(&queue, Message()).ok());
+  const auto from = steady_clock::now();
+  EXPECT_EQ(queue.Take(20, true).sends.size(), 1U);
+  EXPECT_GT(steady_clock::now() - from, milliseconds(5));
+  EXPECT_LT(steady_clock::now() - from, std::chrono::seconds(10));
+}
+
 // What was much a while ago is nothing now; and nobody gathers for what is no message.
 TEST(WriterQueueTest, ForgetsThatMuchCame) {
-  WriterQueue queue({.gather = milliseconds(4000)});
+  WriterQueue queue({.gather_share = 1e9, .gather = milliseconds(4000)});
   PutAndTakeMany(&queue);
   TypingItem typing;
   ASSERT_TRUE(queue.Put(&typing).ok());

@@ -35,6 +35,55 @@ TEST_F(WriterTest, StoresInOrderWithDenseSeqAndRunningCount) {
             "101/100");
 }
 
+// A batch of one is another function of the database.
+TEST_F(WriterTest, OneMessageLeavesTheSameRowsAsSeveral) {
+  const auto append = [&](std::vector<int64_t> conversations) {
+    std::vector<std::unique_ptr<Entry>> entries;
+    AppendBatch batch;
+    for (const int64_t id : conversations) {
+      batch.conversations.push_back({id, 0, 1, 1, 1});
+      entries.push_back(std::make_unique<Entry>());
+      Entry& entry = *entries.back();
+      entry.conversation_id = id;
+      entry.seq = entry.count = 1;
+      entry.sender = kEve;
+      entry.request_id = std::string(16, '\x11');
+      entry.request_hash = 7;
+      entry.content = std::string("a\0\xff'", 4);
+      batch.entries.push_back(&entry);
+      batch.join_seqs.push_back(0);
+    }
+    const absl::StatusOr<AppendResult> result = store_.Append(batch, /*wait=*/false);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_TRUE(result->stored());
+    for (const auto& entry : entries) EXPECT_GT(entry->at, 0);
+  };
+  database_.Exec("INSERT INTO chat.users (user_id) VALUES (3), (4), (5), (6)");
+  const int64_t alone = *store_.OpenDirect(kEve, 4);
+  const int64_t beside = *store_.OpenDirect(kEve, 5);
+  append({alone});
+  append({beside, *store_.OpenDirect(kEve, 6)});
+  // All columns but the ids and times.
+  const auto rows = [&](const std::string& table, const std::string& key, int64_t id) {
+    return database_.Value(
+        "SELECT string_agg(regexp_replace((to_jsonb(t) - 'id' - 'conversation_id'"
+        " - 'at' - 'last_at' - 'high_user_id')::text, '\"user_id\": [456]', ''),"
+        " ' ' ORDER BY t::text) FROM chat." +
+        table + " t WHERE " + key + " = " + std::to_string(id));
+  };
+  for (const auto& [table, key] : {std::pair("conversations", "id"),
+                                   {"members", "conversation_id"},
+                                   {"entries", "conversation_id"}}) {
+    const std::string row = rows(table, key, alone);
+    EXPECT_NE(row, "");
+    EXPECT_EQ(row, rows(table, key, beside)) << table;
+  }
+  EXPECT_EQ(database_.Value(
+                "SELECT count(*) FROM chat.entries e JOIN chat.conversations c "
+                "ON c.id = e.conversation_id AND c.last_at = e.at WHERE e.sender_user_id = 3"),
+            "3");
+}
+
 TEST_F(WriterTest, ARepetitionGetsTheFirstAnswerAlsoWithinABatch) {
   const std::string id = RandomBytes(16);
   std::vector<Future> futures;
