@@ -83,6 +83,14 @@ void AddOptions(Config* config, GatewayConfig* values) {
             "Connections of clients; what is more is closed at once.")
       ->check(CLI::Range(size_t{1}, size_t{10} << 20));
   config
+      ->Add("limits.connections_per_address", &values->connections_per_address,
+            "Connections of one address that is not exempt; what is more is closed at once.")
+      ->check(CLI::Range(size_t{1}, size_t{10} << 20));
+  config
+      ->Add("limits.calls_per_address", &values->connection.call.max_calls_of_address,
+            "Streams and calls under way of one address that is not exempt.")
+      ->check(CLI::Range(size_t{1}, size_t{10} << 20));
+  config
       ->Add("limits.calls_per_connection", &values->calls_per_connection,
             "Streams and calls under way on one connection; the client keeps back what is more.")
       ->check(CLI::Range(1, 1'000'000));

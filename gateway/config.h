@@ -35,6 +35,7 @@ struct GatewayConfig {
   http2::ConnectionOptions connection;
   int calls_per_connection = 100;
   size_t max_connections = 60'000;
+  size_t connections_per_address = 10'000;
   SessionOptions session;
   LinkOptions link;
   LimitOptions limits;

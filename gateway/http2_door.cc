@@ -13,11 +13,11 @@
 namespace im::gateway {
 namespace {
 
-prometheus::Counter& RefusedCounter() {
-  static auto& counter = CounterFamily("im_gateway_connections_refused_total",
-                                       "Connections closed at once because there were too many.")
-                             .Add({});
-  return counter;
+// why: all (too many there are), address (too many of one address).
+prometheus::Counter& RefusedCounter(const char* why) {
+  static auto& family = CounterFamily("im_gateway_connections_refused_total",
+                                      "Connections closed at once because there were too many.");
+  return family.Add({{"why", why}});
 }
 
 struct Descriptor {
@@ -62,7 +62,8 @@ absl::StatusOr<std::unique_ptr<Http2Door>> Http2Door::Open(const DoorOptions& op
   return door;
 }
 
-Http2Door::Http2Door(const DoorOptions& options, Front* front) : options_(options), front_(front) {
+Http2Door::Http2Door(const DoorOptions& options, Front* front)
+    : options_(options), front_(front), uses_(options.exempt) {
   for (int i = 0; i < options_.loops; ++i) loops_.push_back(std::make_shared<http2::Loop>());
 }
 
@@ -85,20 +86,22 @@ void Http2Door::Accept(int fd, std::string address, http2::TlsContext* tls) {
   // A loop that stops throws away what it was to do: the descriptor must be closed with that.
   const auto accepted = std::make_shared<Descriptor>(fd);
   loop->Run([this, loop, accepted, address = std::move(address), tls] {
-    SSL* const secured = tls == nullptr ? nullptr : tls->NewConnection();
+    auto use = uses_.Of(address);
     // Other loops may take one just now: a few too many do no harm.
     size_t held = 0;
     for (const auto& each : loops_) held += each->held();
-    if (held >= options_.max_connections || (tls != nullptr && secured == nullptr)) {
-      SSL_free(secured);
+    const bool too_many = held >= options_.max_connections;
+    if (too_many || (!use->exempt && use->connections >= options_.max_connections_of_address)) {
       // Before the peer can notice.
-      RefusedCounter().Increment();
+      RefusedCounter(too_many ? "all" : "address").Increment();
       return accepted->Close();
     }
+    SSL* const secured = tls == nullptr ? nullptr : tls->NewConnection();
+    if (tls != nullptr && secured == nullptr) return accepted->Close();
     auto socket = secured == nullptr ? std::make_unique<http2::Socket>(accepted->Release())
                                      : http2::MakeTlsSocket(accepted->Release(), secured);
     loop->Adopt(std::make_unique<http2::Connection>(loop, front_, &options_.connection,
-                                                    std::move(socket), address));
+                                                    std::move(socket), address, std::move(use)));
   });
 }
 

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "gateway/address.h"
 #include "gateway/door.h"
+#include "gateway/http2/address_use.h"
 #include "gateway/http2/connection.h"
 #include "gateway/http2/listener.h"
 #include "gateway/http2/loop.h"
@@ -29,6 +31,9 @@ struct DoorOptions {
   int loops = 2;
   // Connections that are held at once; what is more is closed at once.
   size_t max_connections = 60'000;
+  size_t max_connections_of_address = 10'000;
+  // Addresses for which none of the limits of one address hold.
+  AddressSet exempt;
   http2::ConnectionOptions connection;
 };
 
@@ -54,6 +59,7 @@ class Http2Door {
   const DoorOptions options_;
   Front* const front_;
   std::unique_ptr<http2::TlsContext> tls_;
+  http2::AddressUses uses_;
   std::vector<std::shared_ptr<http2::Loop>> loops_;
   std::vector<std::unique_ptr<http2::Listener>> listeners_;
   std::vector<std::string> addresses_;

@@ -20,6 +20,8 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Start(const GatewayConfig& val
   door.tls_key = values.tls_key;
   door.loops = values.loops;
   door.max_connections = values.max_connections;
+  door.max_connections_of_address = values.connections_per_address;
+  IM_ASSIGN_OR_RETURN(door.exempt, AddressSet::Parse(values.limits.exempt));
   door.connection = values.connection;
   door.connection.call.max_message_bytes = kDoorMessageFrames * values.session.max_frame_bytes;
   door.connection.idle = std::chrono::seconds(values.connection_idle_seconds);

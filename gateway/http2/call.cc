@@ -35,17 +35,22 @@ prometheus::Counter& NotSentCounter() {
 
 }  // namespace
 
-Call::Call(Loop* loop, Stream* stream, int32_t id, std::string address, const CallOptions* options)
+Call::Call(Loop* loop, Stream* stream, int32_t id, std::string address,
+           std::shared_ptr<AddressUse> use, const CallOptions* options)
     : loop_(loop->shared_from_this()),
       id_(id),
       options_(options),
+      use_(std::move(use)),
       stream_(stream),
       headers_(std::make_unique<Headers>()),
       reader_(options->max_message_bytes),
       partial_since_(Loop::Clock::now()) {
   headers_->call.address = std::move(address);
   headers_->call.deadline = std::chrono::system_clock::time_point::max();
+  use_->calls.fetch_add(1);
 }
+
+Call::~Call() { use_->calls.fetch_sub(1); }
 
 void Call::StartUnary(const std::string& request) {
   const std::unique_ptr<Headers> headers = std::move(headers_);

@@ -13,6 +13,7 @@
 
 #include "gateway/door.h"
 #include "gateway/fifo.h"
+#include "gateway/http2/address_use.h"
 #include "gateway/http2/grpc_wire.h"
 #include "gateway/http2/loop.h"
 
@@ -42,16 +43,20 @@ struct CallOptions {
   std::chrono::milliseconds response_patience{30'000};
   // A unary call whose request has not come by then is ended; one whose headers have not, cut.
   std::chrono::milliseconds request_patience{30'000};
-  // Of messages of which a part has come, of all calls of the process.
+  // Of messages of which a part has come, of all calls of the process, and of one address.
   size_t max_partial_bytes = size_t{256} << 20;
+  size_t max_partial_bytes_of_address = size_t{32} << 20;
+  // Streams and calls of one address.
+  size_t max_calls_of_address = 20'000;
 };
 
 // Lives until both the connection and who answers it have let go. Methods of Sink are thread-safe;
 // all else is the loop's.
 class Call : public Sink, public std::enable_shared_from_this<Call> {
  public:
-  Call(Loop* loop, Stream* stream, int32_t id, std::string address, const CallOptions* options);
-  ~Call() override = default;
+  Call(Loop* loop, Stream* stream, int32_t id, std::string address, std::shared_ptr<AddressUse> use,
+       const CallOptions* options);
+  ~Call() override;
 
   // From the connection.
   void OnHeader(std::string_view name, std::string_view value);
@@ -106,6 +111,7 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   void ReadMessages();
   void AwaitRequest();
   void CountPartial();
+  absl::Status CheckPartial() const;
   absl::Status Decompress(std::string* message) const;
   absl::Status OnMessage(std::string message);
   absl::Status OnRequestEnd();
@@ -118,6 +124,7 @@ class Call : public Sink, public std::enable_shared_from_this<Call> {
   const std::shared_ptr<Loop> loop_;
   const int32_t id_;
   const CallOptions* const options_;
+  const std::shared_ptr<AddressUse> use_;
   // Bytes given to Write and not yet sent.
   std::atomic<size_t> under_way_{0};
   // Metadata of the response.

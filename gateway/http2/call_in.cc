@@ -25,6 +25,15 @@ prometheus::Gauge& PartialGauge() {
   return gauge;
 }
 
+// why: partial_bytes (of all), address_partial_bytes, address_calls.
+absl::Status Overloaded(const char* why) {
+  static auto& family =
+      CounterFamily("im_gateway_calls_refused_total",
+                    "Calls refused since all clients, or those of one address, had too much.");
+  family.Add({{"why", why}}).Increment();
+  return Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(1'000)});
+}
+
 }  // namespace
 
 void Call::OnHeader(std::string_view name, std::string_view value) {
@@ -81,6 +90,9 @@ void Call::OnHeadersEnd(Front* front) {
   if (headers_->method != "POST" || !IsGrpc(headers_->content_type)) {
     return AnswerInHttp(headers_->method != "POST" ? 405 : 415);
   }
+  if (!use_->exempt && use_->calls.load() > options_->max_calls_of_address) {
+    return Refuse(Overloaded("address_calls"));
+  }
   const absl::Status good = CheckHeaders();
   if (!good.ok()) return Refuse(good);
   kind_ = front->KindOf(headers_->call.path);
@@ -107,9 +119,18 @@ void Call::OnData(std::string_view bytes) {
   unconsumed_ += bytes.size();
   ReadMessages();
   CountPartial();
-  if (partial_ > 0 && partial_bytes.load() > options_->max_partial_bytes) {
-    Refuse(Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(1'000)}));
+  if (partial_ > 0) {
+    const absl::Status room = CheckPartial();
+    if (!room.ok()) Refuse(room);
   }
+}
+
+absl::Status Call::CheckPartial() const {
+  if (!use_->exempt && use_->partial_bytes.load() > options_->max_partial_bytes_of_address) {
+    return Overloaded("address_partial_bytes");
+  }
+  if (partial_bytes.load() > options_->max_partial_bytes) return Overloaded("partial_bytes");
+  return absl::OkStatus();
 }
 
 void Call::CountPartial() {
@@ -118,6 +139,7 @@ void Call::CountPartial() {
   if (partial == partial_) return;
   if (partial_ == 0) partial_since_ = Loop::Clock::now();
   const size_t all = partial_bytes.fetch_add(partial - partial_) + partial - partial_;
+  use_->partial_bytes.fetch_add(partial - partial_);
   partial_ = partial;
   PartialGauge().Set(static_cast<double>(all));
 }

@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -14,9 +15,6 @@ namespace {
 constexpr int32_t kConnectionWindow = 4 << 20;
 // What is made ready at once for the socket.
 constexpr size_t kSendBytes = 64 << 10;
-// A client that cancels all the time gets so many a second.
-constexpr uint64_t kResetBurst = 500;
-constexpr uint64_t kResetsPerSecond = 100;
 // Answers to a client's pings and settings that may wait while it does not read.
 constexpr size_t kMaxWaitingAnswers = 100;
 // Other frames of ours that may wait meanwhile, and so many more for each call that there may be:
@@ -49,6 +47,12 @@ prometheus::Counter& CutCounter(const char* why) {
   return family.Add({{"why", why}});
 }
 
+// nghttp2 itself counts only what the client resets. CANCEL is ours; what is refused costs nothing.
+bool BlamesClient(uint32_t error_code) {
+  return error_code != NGHTTP2_NO_ERROR && error_code != NGHTTP2_CANCEL &&
+         error_code != NGHTTP2_REFUSED_STREAM;
+}
+
 std::string_view View(const uint8_t* bytes, size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
@@ -66,7 +70,7 @@ struct Connection::Callbacks {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     Connection* const self = Of(user_data);
     auto call = std::make_shared<Call>(self->loop_, self, frame->hd.stream_id, self->address_,
-                                       &self->options_->call);
+                                       self->use_, &self->options_->call);
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, call.get());
     self->calls_[frame->hd.stream_id] = std::move(call);
     return 0;
@@ -112,6 +116,9 @@ struct Connection::Callbacks {
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
       Of(user_data)->Misbehaved();
     }
+    if (frame->hd.type == NGHTTP2_RST_STREAM && BlamesClient(frame->rst_stream.error_code)) {
+      Of(user_data)->CountReset();
+    }
     if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
     const Call* const call = CallOf(session, frame->hd.stream_id);
     // The answer is complete; what the client still wanted to say is not wanted.
@@ -151,15 +158,19 @@ struct Connection::Callbacks {
 };
 
 Connection::Connection(Loop* loop, Front* front, const ConnectionOptions* options,
-                       std::unique_ptr<Socket> socket, std::string address)
+                       std::unique_ptr<Socket> socket, std::string address,
+                       std::shared_ptr<AddressUse> use)
     : loop_(loop),
       front_(front),
       options_(options),
       socket_(std::move(socket)),
       address_(std::move(address)),
+      use_(std::move(use)),
       watched_(EPOLLIN),
       heard_at_(Loop::Clock::now()),
-      idle_since_(heard_at_) {
+      idle_since_(heard_at_),
+      resets_at_(heard_at_) {
+  use_->connections.fetch_add(1);
   ConnectionsGauge().Increment();
   loop_->Watch(socket_->fd(), watched_, this);
 }
@@ -167,6 +178,7 @@ Connection::Connection(Loop* loop, Front* front, const ConnectionOptions* option
 Connection::~Connection() {
   Close();
   nghttp2_session_del(session_);
+  use_->connections.fetch_sub(1);
   ConnectionsGauge().Decrement();
 }
 
@@ -229,6 +241,13 @@ void Connection::Misbehaved() {
   if (!std::exchange(misbehaved_, true)) MisbehavedCounter().Increment();
 }
 
+void Connection::CountReset() {
+  const auto now = Loop::Clock::now();
+  const std::chrono::duration<double> since = now - std::exchange(resets_at_, now);
+  resets_left_ = std::min<double>(kResetBurst, resets_left_ + since.count() * kResetsPerSecond) - 1;
+  if (resets_left_ < 0) nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 void Connection::WriteSoon() {
   if (!std::exchange(dirty_, true)) loop_->WriteSoon(this);
 }
@@ -242,6 +261,8 @@ void Connection::Write() {
     CutCounter("flood").Increment();
     return Close();
   }
+  // What nobody reads is not waited for.
+  if (misbehaved_) return Finish();
   const bool over = pending_.empty() && nghttp2_session_want_read(session_) == 0 &&
                     nghttp2_session_want_write(session_) == 0;
   if (over || (going_away_ && calls_.empty() && pending_.empty())) return Finish();

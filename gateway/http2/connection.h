@@ -28,11 +28,16 @@ struct ConnectionOptions {
   std::chrono::milliseconds keepalive_patience{20'000};
 };
 
+// A client that has streams reset all the time, by itself or by breaking rules, gets so many at
+// once and so many a second.
+inline constexpr int kResetBurst = 500;
+inline constexpr int kResetsPerSecond = 100;
+
 // All on its loop, which owns it.
 class Connection : public Loop::Waiter, public Stream {
  public:
   Connection(Loop* loop, Front* front, const ConnectionOptions* options,
-             std::unique_ptr<Socket> socket, std::string address);
+             std::unique_ptr<Socket> socket, std::string address, std::shared_ptr<AddressUse> use);
   ~Connection() override;
 
   void OnReady(uint32_t events) override;
@@ -69,6 +74,8 @@ class Connection : public Loop::Waiter, public Stream {
   void WatchFor();
   void WriteSoon();
   void Misbehaved();
+  // A stream was reset since the client broke the rules on it.
+  void CountReset();
   void SubmitHeaders(int32_t id, const nghttp2_nv* headers, size_t count, bool data);
 
   Loop* const loop_;
@@ -76,6 +83,7 @@ class Connection : public Loop::Waiter, public Stream {
   const ConnectionOptions* const options_;
   const std::unique_ptr<Socket> socket_;
   const std::string address_;
+  const std::shared_ptr<AddressUse> use_;
   SessionMemory memory_;
   nghttp2_session* session_ = nullptr;  // from the handshake on
   std::unordered_map<int32_t, std::shared_ptr<Call>> calls_;
@@ -94,6 +102,9 @@ class Connection : public Loop::Waiter, public Stream {
   Loop::Clock::time_point idle_since_;
   bool pinged_ = false;
   bool misbehaved_ = false;
+  // How many more resets are allowed, then.
+  double resets_left_ = kResetBurst;
+  Loop::Clock::time_point resets_at_;
 };
 
 }  // namespace im::gateway::http2

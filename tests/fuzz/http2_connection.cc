@@ -218,7 +218,8 @@ class World {
   void Serve(int fd) {
     OnLoop([&] {
       loop_->Adopt(std::make_unique<Connection>(loop_.get(), &front_, &options_,
-                                                std::make_unique<Socket>(fd), "unix"));
+                                                std::make_unique<Socket>(fd), "unix",
+                                                std::make_shared<AddressUse>()));
     });
   }
   void GoAway() {

@@ -10,56 +10,14 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "common/base/metrics.h"
 #include "im/auth/v1/accounts.pb.h"
 #include "tests/gateway/any_service.h"
-#include "tests/gateway/fixture.h"
-#include "tests/gateway/peer.h"
+#include "tests/gateway/hostile_fixture.h"
 
 namespace im::gateway {
 namespace {
 
 using namespace std::chrono_literals;
-
-double CounterNow(const char* name, const std::map<std::string, std::string>& labels = {}) {
-  return CounterFamily(name, "").Add(labels).Value();
-}
-double GaugeNow(const char* name) { return GaugeFamily(name, "").Add({}).Value(); }
-constexpr char kMisbehaved[] = "im_gateway_connections_misbehaved_total";
-constexpr char kCut[] = "im_gateway_connections_cut_total";
-
-class HostileTest : public GatewayTest {
- protected:
-  HostileTest() { config_.listen = "127.0.0.1:0"; }
-  void StartOnTcp() {
-    Start();
-    config_.listen = server_->addresses().front();
-    tls_ = server_->addresses().back();
-  }
-  void UseTls() {
-    config_.tls_certificate = dir_ + "/tls.crt";
-    config_.tls_key = dir_ + "/tls.key";
-    const std::string make =
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
-        "-nodes -days 2 -subj /CN=localhost -out " +
-        config_.tls_certificate + " -keyout " + config_.tls_key + " 2>/dev/null";
-    ASSERT_EQ(std::system(make.c_str()), 0);
-    config_.tls_listen = "127.0.0.1:0";
-  }
-  void ExpectOthersServed() {
-    auto alice = Connect("1:10");
-    EXPECT_TRUE(alice->Next().has_welcome());
-  }
-  // Until the server hangs up on it.
-  static void AwaitHangUp(int fd) {
-    char bytes[4096];
-    ssize_t count = 1;
-    while (count > 0) count = recv(fd, bytes, sizeof bytes, 0);
-    EXPECT_TRUE(count == 0 || errno == ECONNRESET) << errno;
-  }
-
-  std::string tls_;
-};
 
 TEST_F(HostileTest, RapidReset) {
   StartOnTcp();
@@ -75,6 +33,27 @@ TEST_F(HostileTest, RapidReset) {
   }
   hostile.ReadToTheEnd();
   EXPECT_FALSE(open);
+  EXPECT_EQ(CounterNow(kMisbehaved), before + 1);
+  ExpectOthersServed();
+}
+
+// The same, but the server is brought to reset them: by a window that grows too far.
+TEST_F(HostileTest, MadeToReset) {
+  StartOnTcp();
+  const double before = CounterNow(kMisbehaved);
+  Peer hostile(config_.listen);
+  bool open = true;
+  for (int i = 0; i < 5000 && open; ++i) {
+    const int32_t stream = hostile.Request({});
+    open = hostile.Flush();
+    std::string window("\0\0\4\x8\0", 5);
+    for (const int shift : {24, 16, 8, 0}) window.push_back(static_cast<char>(stream >> shift));
+    open = open && hostile.SendBytes(window + "\x7f\xff\xff\xff") &&
+           hostile.ReadUntil([&] { return hostile.closed > i; }) && !hostile.goaway;
+  }
+  hostile.ReadToTheEnd();
+  EXPECT_FALSE(open);
+  EXPECT_EQ(hostile.goaway, NGHTTP2_ENHANCE_YOUR_CALM);
   EXPECT_EQ(CounterNow(kMisbehaved), before + 1);
   ExpectOthersServed();
 }
@@ -311,7 +290,7 @@ TEST_F(HostileTest, HoldsSoManyConnectionsOnly) {
   config_.max_connections = 4;
   config_.loops = 2;
   StartOnTcp();
-  const double before = CounterNow("im_gateway_connections_refused_total");
+  const double before = CounterNow(kRefused, {{"why", "all"}});
   std::vector<std::unique_ptr<Peer>> peers;
   const auto one_more = [&] {
     peers.push_back(std::make_unique<Peer>(config_.listen));
@@ -325,23 +304,23 @@ TEST_F(HostileTest, HoldsSoManyConnectionsOnly) {
   };
   for (int i = 0; i < 4; ++i) one_more();
   expect_full();
-  EXPECT_EQ(CounterNow("im_gateway_connections_refused_total"), before + 1);
+  EXPECT_EQ(CounterNow(kRefused, {{"why", "all"}}), before + 1);
   // Those of one of the two loops: there is room again, whichever has its turn.
   peers.erase(peers.begin() + 3);
   peers.erase(peers.begin() + 1);
   Await([&] { return GaugeNow("im_gateway_connections") == 2; });
   for (int i = 0; i < 2; ++i) one_more();
   expect_full();
-  EXPECT_EQ(CounterNow("im_gateway_connections_refused_total"), before + 2);
+  EXPECT_EQ(CounterNow(kRefused, {{"why", "all"}}), before + 2);
 }
 
-// GET / in headers of HPACK's static table, of streams from `first` on.
+// GET / of "a" by HPACK's static table, of streams from `first` on.
 std::string TinyRequests(uint32_t first, int count) {
   std::string requests;
   for (uint32_t stream = first; count > 0; --count, stream += 2) {
-    requests.append("\0\0\3\1\5\0", 6);
+    requests.append("\0\0\6\1\5\0", 6);
     for (const int shift : {16, 8, 0}) requests.push_back(static_cast<char>(stream >> shift));
-    requests.append("\x82\x84\x86");
+    requests.append("\x82\x84\x86\1\1a");
   }
   return requests;
 }

@@ -33,7 +33,8 @@ TEST(LoopTest, OutlivesTheDoorForCallsThatAreHeld) {
   const CallOptions options;
   auto loop = std::make_shared<Loop>();
   const std::weak_ptr<Loop> alive = loop;
-  auto call = std::make_shared<Call>(loop.get(), nullptr, 1, "unix", &options);
+  auto call = std::make_shared<Call>(loop.get(), nullptr, 1, "unix", std::make_shared<AddressUse>(),
+                                     &options);
   // Posted, and maybe never run: what is left does not keep both for ever.
   for (int i = 0; i < 100; ++i) call->Read();
   loop->Stop();

@@ -16,8 +16,14 @@
 
 namespace im::gateway {
 
-int ConnectTo(const std::string& address) {
+int ConnectTo(const std::string& address, const char* from) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (from != nullptr) {
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    EXPECT_EQ(inet_pton(AF_INET, from, &own.sin_addr), 1);
+    EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&own), sizeof own), 0);
+  }
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -77,8 +83,8 @@ struct Peer::Callbacks {
 };
 
 Peer::Peer(const std::string& address, const std::vector<nghttp2_settings_entry>& settings,
-           bool tls)
-    : fd_(ConnectTo(address)) {
+           bool tls, const char* from)
+    : fd_(ConnectTo(address, from)) {
   if (tls) {
     context_.reset(SSL_CTX_new(TLS_client_method()));
     SSL_CTX_set_alpn_protos(context_.get(), reinterpret_cast<const unsigned char*>("\2h2"), 3);

@@ -28,12 +28,14 @@ struct PeerRequest {
   std::optional<std::string> open_body;
 };
 
-// One thread. Trusts anybody. Its windows are those of HTTP/2, 64 KB, and are opened as it reads.
+// One thread. Trusts anybody. Comes from `from`, another address of this machine than 127.0.0.1, if
+// that is named. Its windows are those of HTTP/2, 64 KB, and are opened as it reads.
 class Peer {
  public:
   // `settings`: what it tells the server of itself.
   explicit Peer(const std::string& address,
-                const std::vector<nghttp2_settings_entry>& settings = {}, bool tls = false);
+                const std::vector<nghttp2_settings_entry>& settings = {}, bool tls = false,
+                const char* from = nullptr);
   ~Peer();
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
@@ -85,7 +87,7 @@ class Peer {
 };
 
 // A TCP connection to a port of this machine.
-int ConnectTo(const std::string& address);
+int ConnectTo(const std::string& address, const char* from = nullptr);
 
 // With gRPC's prefix; `flag` 1: compressed.
 std::string Framed(std::string_view message, char flag = 0);
