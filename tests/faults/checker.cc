@@ -1,5 +1,7 @@
 #include "tests/faults/checker.h"
 
+#include <algorithm>
+
 #include "tests/faults/rules.h"
 
 namespace im::faults {
@@ -10,9 +12,23 @@ Run::Run(const History& all, const Stored& database) : history(all), stored(data
   }
   for (const auto& [id, conversation] : stored.conversations) {
     for (const StoredEntry& entry : conversation.entries) {
-      entries.try_emplace({id, entry.sender, entry.request_id}, &entry);
+      const Key key(id, entry.sender, entry.request_id);
+      // Of those stored twice the first.
+      if (!entries.try_emplace(key, &entry).second) continue;
+      const auto asked = attempts.find(key);
+      if (asked == attempts.end()) continue;
+      Times times{asked->second.front()->invoked, kNever};
+      for (const Attempt* attempt : asked->second) {
+        if (MadeAnEntry(*attempt)) times.answered = std::min(times.answered, attempt->answered);
+      }
+      times_[{id, entry.seq}] = times;
     }
   }
+}
+
+Run::Times Run::TimesOf(int64_t conversation, int64_t seq) const {
+  const auto found = times_.find({conversation, seq});
+  return found == times_.end() ? Times() : found->second;
 }
 
 std::string Run::NameOf(int64_t person) const {
@@ -45,6 +61,7 @@ std::vector<Violation> Check(const History& history, const Stored& stored) {
       {"real_time_order", RealTimeOrder},
       {"stays", Stays},
       {"blocked", Blocked},
+      {"refused_wrongly", RefusedWrongly},
       {"not_as_stored", NotAsStored},
       {"seen_again", SeenAgain},
       {"seen_incompletely", SeenIncompletely},

@@ -237,6 +237,44 @@ TEST(CheckerTest, Blocked) {
               IsEmpty());
 }
 
+TEST(CheckerTest, RefusedWrongly) {
+  const auto blocks = [](const std::function<void(std::vector<BlockChange>&)>& change) {
+    return [change](History& history, Stored&) { change(history.blocks); };
+  };
+  EXPECT_THAT(Broken(blocks([](auto& all) { all.clear(); })), ElementsAre("refused_wrongly"));
+  // By the other one, or perhaps not ended.
+  EXPECT_THAT(Broken(blocks([](auto& all) {
+                for (BlockChange& change : all) std::swap(change.person, change.other);
+              })),
+              IsEmpty());
+  EXPECT_THAT(Broken(blocks([](auto& all) {
+                all[1].invoked = all[0].answered + 1;
+                all[1].answered = all[1].invoked;
+              })),
+              ElementsAre("refused_wrongly"));
+  const auto in_group = [](int device, size_t after, Order later) {
+    return [=](History& history, Stored&) {
+      Attempt refused = history.attempts[after];
+      refused.kind = EntryKind::kMessage;
+      refused.device = device;
+      refused.person = history.devices[static_cast<size_t>(device)].person;
+      refused.request_id = Id(98);
+      refused.nth = 0;
+      refused.outcome = Outcome::kRefused;
+      refused.seq = refused.at = 0;
+      refused.invoked = refused.answered = refused.answered + later;
+      history.attempts.push_back(refused);
+    };
+  };
+  // Attempt 5 is Cem's leaving, 7 the return.
+  EXPECT_THAT(Broken(in_group(kBobs, 5, 1)), ElementsAre("refused_wrongly"));
+  EXPECT_THAT(Broken(in_group(kCems, 4, 1)), ElementsAre("refused_wrongly"));
+  EXPECT_THAT(Broken(in_group(kCems, 5, 0)), IsEmpty());
+  EXPECT_THAT(Broken(in_group(kCems, 5, 1)), IsEmpty());
+  EXPECT_THAT(Broken(in_group(kCems, 7, 0)), IsEmpty());
+  EXPECT_THAT(Broken(in_group(kCems, 7, 1)), ElementsAre("refused_wrongly"));
+}
+
 TEST(CheckerTest, NotAsStored) {
   const auto change = [](const std::function<void(Told&)>& what) {
     return [what](History& history, Stored&) {
@@ -377,6 +415,7 @@ TEST(CheckerTest, Watermarks) {
     later.invoked = later.answered + 1;
     later.answered = later.invoked + 1;
     later.read_seq = 1;
+    later.unread = 1;
     history.readings.push_back(later);
   };
   const auto not_kept = [](History& history, Stored&) { history.readings[0].read_seq = 3; };
@@ -399,6 +438,34 @@ TEST(CheckerTest, Unread) {
                 ++stored.conversations[kGroup].stays[kBob].back().read_count;
               }),
               ElementsAre("unread"));
+  // An answer: Bob had read both that were there.
+  EXPECT_THAT(Broken([](History& history, Stored&) { history.readings[0].unread = 1; }),
+              ElementsAre("unread"));
+  // Ann's third message may have been there at the end of the answer, and then must have been.
+  const auto later = [](int64_t unread, Order invoked) {
+    return [=](History& history, Stored&) {
+      Reading& reading = history.readings[0];
+      reading.invoked += invoked;
+      reading.answered = history.attempts[2].answered + 1;
+      reading.unread = unread;
+    };
+  };
+  EXPECT_THAT(Broken(later(0, 0)), IsEmpty());
+  EXPECT_THAT(Broken(later(1, 0)), IsEmpty());
+  EXPECT_THAT(Broken(later(2, 0)), ElementsAre("unread"));
+  EXPECT_THAT(Broken(later(0, 100)), ElementsAre("unread"));
+  // A device that takes part.
+  const auto listed = [](int64_t unread) {
+    return [unread](History& history, Stored&) {
+      history.devices[kBobs].told.push_back({.kind = Told::Kind::kConversation,
+                                             .conversation = kDirect,
+                                             .seq = 3,
+                                             .first = 2,
+                                             .second = unread});
+    };
+  };
+  EXPECT_THAT(Broken(listed(1)), IsEmpty());
+  EXPECT_THAT(Broken(listed(0)), ElementsAre("unread"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -25,7 +26,23 @@ struct Run {
   // Each in the order of their beginning.
   std::map<Key, std::vector<const Attempt*>> attempts;
   std::map<Key, const StoredEntry*> entries;
+
+  // When an entry was first asked for, and when that was first answered.
+  struct Times {
+    Order invoked = 0;
+    Order answered = kNever;
+  };
+  Times TimesOf(int64_t conversation, int64_t seq) const;
+
+ private:
+  std::map<std::pair<int64_t, int64_t>, Times> times_;
 };
+
+// A change may have had nothing to do; a message is always stored.
+inline bool MadeAnEntry(const Attempt& attempt) {
+  return attempt.outcome == Outcome::kDone &&
+         (attempt.seq > 0 || attempt.kind == EntryKind::kMessage);
+}
 
 // Collects what breaks one rule.
 class Report {
@@ -56,7 +73,10 @@ void TimeFalls(const Run& run, Report* report);
 void DeviceOrder(const Run& run, Report* report);
 void RealTimeOrder(const Run& run, Report* report);
 void Stays(const Run& run, Report* report);
+
+// Who may send (rules_allowed.cc).
 void Blocked(const Run& run, Report* report);
+void RefusedWrongly(const Run& run, Report* report);
 
 // What devices were told (rules_told.cc).
 void NotAsStored(const Run& run, Report* report);

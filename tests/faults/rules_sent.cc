@@ -8,12 +8,6 @@
 namespace im::faults {
 namespace {
 
-// A change may have had nothing to do; a message is always stored.
-bool MadeAnEntry(const Attempt& attempt) {
-  return attempt.outcome == Outcome::kDone &&
-         (attempt.seq > 0 || attempt.kind == EntryKind::kMessage);
-}
-
 const StoredEntry* FindEntry(const Run& run, const Run::Key& key) {
   const auto found = run.entries.find(key);
   return found == run.entries.end() ? nullptr : found->second;
@@ -290,52 +284,6 @@ void Stays(const Run& run, Report* report) {
       if (!std::equal(rows.begin(), rows.end(), told.begin(), told.end(), same)) {
         report->Add("the stays of ", run.NameOf(person), " in conversation ", id,
                     " are not what its entries say");
-      }
-    }
-  }
-}
-
-// From the answer to a block until its end is asked for, nothing more from the other is taken in
-// the direct conversation of the two.
-void Blocked(const Run& run, Report* report) {
-  struct Time {
-    Order from = 0;
-    Order to = kNever;
-  };
-  std::map<std::pair<int64_t, int64_t>, std::vector<const BlockChange*>> changes;
-  for (const BlockChange& change : run.history.blocks) {
-    changes[{change.person, change.other}].push_back(&change);
-  }
-  // Who blocked whom, when for certain.
-  std::map<std::pair<int64_t, int64_t>, std::vector<Time>> blocked;
-  for (const auto& [pair, list] : changes) {
-    for (const BlockChange* block : list) {
-      if (!block->block || block->outcome != Outcome::kDone) continue;
-      Time time{block->answered, kNever};
-      bool certain = true;
-      for (const BlockChange* end : list) {
-        if (end->block) continue;
-        if (end->answered < block->invoked) continue;
-        if (end->invoked < block->answered) certain = false;
-        if (end->invoked > block->answered) time.to = std::min(time.to, end->invoked);
-      }
-      if (certain) blocked[pair].push_back(time);
-    }
-  }
-  for (const auto& [key, attempts] : run.attempts) {
-    const auto conversation = run.stored.conversations.find(std::get<0>(key));
-    if (conversation == run.stored.conversations.end() || conversation->second.low == 0) continue;
-    const int64_t sender = std::get<1>(key);
-    const int64_t other = conversation->second.low + conversation->second.high - sender;
-    const auto times = blocked.find({other, sender});
-    if (times == blocked.end()) continue;
-    for (const Attempt* attempt : attempts) {
-      if (!MadeAnEntry(*attempt)) continue;
-      for (const Time& time : times->second) {
-        if (attempts.front()->invoked > time.from && attempt->answered < time.to) {
-          report->Add(run.NameOf(*attempt), " was acknowledged as ", attempt->seq, " while ",
-                      run.NameOf(other), " had the sender blocked");
-        }
       }
     }
   }

@@ -97,6 +97,54 @@ int64_t MessagesAfter(const StoredConversation& conversation, int64_t read, int6
       });
 }
 
+// The stay of somebody who had only one, and stayed; null: it was otherwise.
+const StoredStay* OnlyStay(const Run& run, int64_t conversation, int64_t person) {
+  const auto& stays = StaysOf(run, conversation, person);
+  return stays.size() == 1 && !stays[0].end_seq ? &stays[0] : nullptr;
+}
+
+// What a device is told of a conversation says itself up to where it holds.
+void UnreadInLists(const Run& run, Report* report) {
+  for (const Device& device : run.history.devices) {
+    for (const Told& told : device.told) {
+      if (told.kind != Kind::kListed && told.kind != Kind::kConversation) continue;
+      const StoredStay* const stay = OnlyStay(run, told.conversation, device.person);
+      if (stay == nullptr) continue;
+      const int64_t unread = MessagesAfter(run.stored.conversations.at(told.conversation),
+                                           std::max(told.first, stay->first_seq - 1), told.seq);
+      if (told.second == unread) continue;
+      report->Add(device.name, " was told that of conversation ", told.conversation, " up to ",
+                  told.seq, " ", told.second, " messages are unread after ", told.first, "; it is ",
+                  unread, " (order ", told.order, ")");
+    }
+  }
+}
+
+// An answer to MarkRead counts at some moment between the question and the answer.
+void UnreadInAnswers(const Run& run, Report* report) {
+  for (const Reading& reading : run.history.readings) {
+    const StoredStay* const stay = OnlyStay(run, reading.conversation, reading.person);
+    if (stay == nullptr) continue;
+    const StoredConversation& conversation = run.stored.conversations.at(reading.conversation);
+    int64_t surely = 0, possibly = 0;
+    for (const StoredEntry& entry : conversation.entries) {
+      const Run::Times times = run.TimesOf(reading.conversation, entry.seq);
+      if (times.answered < reading.invoked) surely = entry.seq;
+      // Nothing that comes after it was there before.
+      if (times.invoked > reading.answered) break;
+      possibly = entry.seq;
+    }
+    const int64_t read = std::max(reading.read_seq, stay->first_seq - 1);
+    const int64_t least = MessagesAfter(conversation, read, surely);
+    const int64_t most = MessagesAfter(conversation, read, possibly);
+    if (least <= reading.unread && reading.unread <= most) continue;
+    report->Add(run.NameOf(reading.person), " was answered that ", reading.unread,
+                " messages of conversation ", reading.conversation, " are unread after ",
+                reading.read_seq, "; it is ", least, " to ", most, " (order ", reading.answered,
+                ")");
+  }
+}
+
 }  // namespace
 
 void NotAsStored(const Run& run, Report* report) {
@@ -292,6 +340,8 @@ void Watermarks(const Run& run, Report* report) {
 }
 
 void Unread(const Run& run, Report* report) {
+  UnreadInLists(run, report);
+  UnreadInAnswers(run, report);
   for (const auto& [id, conversation] : run.stored.conversations) {
     for (const auto& [person, stays] : conversation.stays) {
       const StoredEntry* const read = conversation.Find(stays.back().read_seq);

@@ -68,6 +68,7 @@ class Sample {
     Send(EntryKind::kMemberReturned, kGroup, kCems, {kAnns, kBobs, kCems}).begins = {kCem};
     Send(EntryKind::kMessage, kGroup, kAnns, {kAnns, kBobs, kCems});
 
+    history.blocks.push_back({kBob, kAnn, true, Tick(), Tick(), Outcome::kDone});
     // Refused, and a repetition of the first message with its answer.
     Attempt refused = history.attempts[2];
     refused.request_id = Id(99);
@@ -87,7 +88,6 @@ class Sample {
     rest.began = Tick();
     rest.ended = Tick();
     history.rests.push_back(rest);
-    history.blocks.push_back({kBob, kAnn, true, Tick(), Tick(), Outcome::kDone});
     history.blocks.push_back({kBob, kAnn, false, Tick(), Tick(), Outcome::kDone});
 
     Connect(kFresh);

@@ -178,6 +178,9 @@ Stack::~Stack() {
   for (const auto& [name, status] : TakeEnded()) {
     ADD_FAILURE() << name << " ended by itself with " << status;
   }
+#ifdef __SANITIZE_ADDRESS__
+  TerminateAll();
+#endif
   while (!running_.empty()) Kill(running_.begin()->first);
   // In every suite that runs the services.
   const std::vector<std::string> secrets = FindSecretsInLogs();
@@ -392,6 +395,22 @@ int Stack::Terminate(const std::string& name) {
   }
   running_.erase(name);
   return ToStatus(status);
+}
+
+void Stack::TerminateAll() {
+  for (const auto& [name, pid] : running_) {
+    kill(pid, SIGCONT);
+    kill(pid, SIGTERM);
+  }
+  try {
+    while (!running_.empty()) {
+      const std::string name = running_.begin()->first;
+      const int status = Terminate(name);
+      if (status != 0) ADD_FAILURE() << name << ", told to end, ended with " << status;
+    }
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << error.what();
+  }
 }
 
 void Stack::Pause(const std::string& name) { kill(running_.at(name), SIGSTOP); }
