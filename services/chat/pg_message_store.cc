@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 
 namespace im::chat {
@@ -80,6 +81,12 @@ constexpr char kCreateGroup[] =
 constexpr char kIsAnswered[] =
     "SELECT 1 FROM chat.answers WHERE user_id = $1 AND request_id = $2::uuid";
 
+constexpr char kNoteNothingToDo[] =
+    "INSERT INTO chat.answers (user_id, request_id, request_hash, response) "
+    "VALUES ($1, $2::uuid, $3, '') ON CONFLICT DO NOTHING";
+constexpr char kHadNothingToDo[] =
+    "SELECT 1 FROM chat.answers WHERE user_id = $1 AND request_id = $2::uuid AND request_hash = $3";
+
 #define IM_ENTRY_COLUMNS                                                                           \
   "SELECT conversation_id, seq, sender_user_id, (extract(epoch FROM at) * 1000000)::bigint AS at," \
   " request_id, request_hash, kind, content, count FROM chat.entries "
@@ -107,6 +114,11 @@ Entry ReadEntry(const pqxx::row& row) {
   entry.content = pg::Bytes(row["content"]);
   entry.count = row["count"].as<int64_t>();
   return entry;
+}
+
+// One id may stand for something in each conversation.
+int64_t HashIn(int64_t conversation, int64_t request_hash) {
+  return HashRequest("NothingToDo", absl::StrCat(conversation, "/", request_hash));
 }
 
 // All but the members.
@@ -347,6 +359,25 @@ absl::StatusOr<bool> PgMessageStore::Shows(int64_t user, int64_t conversation) {
 absl::StatusOr<bool> PgMessageStore::IsAnswered(int64_t user, const std::string& request_id) {
   return pool_->Read([&](pg::Session& session) {
     return !session.Exec(kIsAnswered, user, UuidFromBytes(request_id)).empty();
+  });
+}
+
+absl::Status PgMessageStore::NoteNothingToDo(int64_t conversation, int64_t user,
+                                             const std::string& request_id, int64_t request_hash) {
+  return pool_->Write([&](pg::Session& session) {
+    session.Exec(kNoteNothingToDo, user, UuidFromBytes(request_id),
+                 HashIn(conversation, request_hash));
+  });
+}
+
+absl::StatusOr<bool> PgMessageStore::HadNothingToDo(int64_t conversation, int64_t user,
+                                                    const std::string& request_id,
+                                                    int64_t request_hash) {
+  return pool_->Read([&](pg::Session& session) {
+    return !session
+                .Exec(kHadNothingToDo, user, UuidFromBytes(request_id),
+                      HashIn(conversation, request_hash))
+                .empty();
   });
 }
 

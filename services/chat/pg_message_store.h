@@ -82,6 +82,13 @@ class PgMessageStore {
   // Whether a request that makes no entry of an existing conversation was answered before.
   absl::StatusOr<bool> IsAnswered(int64_t user, const std::string& request_id);
 
+  // A change that there was nothing to do for. Its repetitions are answered so, too, for 24 hours,
+  // whatever has changed since.
+  absl::Status NoteNothingToDo(int64_t conversation, int64_t user, const std::string& request_id,
+                               int64_t request_hash);
+  absl::StatusOr<bool> HadNothingToDo(int64_t conversation, int64_t user,
+                                      const std::string& request_id, int64_t request_hash);
+
   // An earlier entry of the same sender and request id.
   absl::StatusOr<std::optional<Entry>> FindEntry(int64_t conversation, int64_t sender,
                                                  const std::string& request_id);

@@ -156,9 +156,17 @@ absl::StatusOr<std::optional<Entry>> Writer::TryChange(const ChangeItem& item, b
         std::optional<Entry> earlier,
         FindEarlier(*state, item.user, item.request_id, item.request_hash, nullptr));
     if (earlier) return earlier;
+    IM_ASSIGN_OR_RETURN(
+        const bool had_nothing_to_do,
+        store_.HadNothingToDo(item.conversation_id, item.user, item.request_id, item.request_hash));
+    if (had_nothing_to_do) return std::nullopt;
     absl::StatusOr<ChangePlan> plan = item.plan(*state, stay);
     if (!plan.ok()) return plan.status();
-    if (!plan->entry_kind) return std::nullopt;
+    if (!plan->entry_kind) {
+      IM_RETURN_IF_ERROR(store_.NoteNothingToDo(item.conversation_id, item.user, item.request_id,
+                                                item.request_hash));
+      return std::nullopt;
+    }
 
     Entry entry;
     entry.sender = item.user;

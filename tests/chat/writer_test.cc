@@ -96,6 +96,26 @@ TEST_F(WriterTest, ARepetitionGetsTheFirstAnswerAlsoWithinABatch) {
   EXPECT_EQ(Contents(direct_), "once mine");
 }
 
+// Else a repetition would do what the first had not to do, once others have changed something.
+TEST_F(WriterTest, WhatHadNothingToDoHasNothingToDoWhenItIsRepeated) {
+  const std::string id = RandomBytes(16);
+  const auto change = [&](const std::string& request_id, bool nothing) {
+    return Change(kAnn, request_id,
+                  [nothing](const ConversationState&, const std::optional<LastStay>&) {
+                    ChangePlan plan;
+                    if (!nothing) {
+                      plan.entry_kind = EntryKind::kGroupRenamed;
+                      plan.title = "another";
+                    }
+                    return plan;
+                  });
+  };
+  ASSERT_EQ(change(id, true).value(), std::nullopt);
+  EXPECT_EQ(change(id, false).value(), std::nullopt);
+  EXPECT_NE(change(RandomBytes(16), false).value(), std::nullopt);
+  EXPECT_EQ(change(id, false).value(), std::nullopt);
+}
+
 TEST_F(WriterTest, OneKnownRequestDoesNotSpoilTheBatch) {
   const std::string id = RandomBytes(16);
   ASSERT_TRUE(Send(direct_, kAnn, "a", id).get().ok());
