@@ -384,8 +384,12 @@ void Stack::Kill(const std::string& name) {
 }
 
 int Stack::Terminate(const std::string& name) {
+  kill(running_.at(name), SIGTERM);
+  return AwaitEnd(name);
+}
+
+int Stack::AwaitEnd(const std::string& name) {
   const pid_t pid = running_.at(name);
-  kill(pid, SIGTERM);
   // Longer than any shutdown takes, a gateway's drain and a slow sanitizer included.
   const auto deadline = steady_clock::now() + std::chrono::minutes(2);
   int status = 0;
@@ -405,7 +409,7 @@ void Stack::TerminateAll() {
   try {
     while (!running_.empty()) {
       const std::string name = running_.begin()->first;
-      const int status = Terminate(name);
+      const int status = AwaitEnd(name);
       if (status != 0) ADD_FAILURE() << name << ", told to end, ended with " << status;
     }
   } catch (const std::exception& error) {

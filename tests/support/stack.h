@@ -98,6 +98,8 @@ class Stack {
   void Register(const std::string& name);
   // SIGTERM to all, and waits: leaks are found by a process that ends, not by one that is killed.
   void TerminateAll();
+  // Returns the exit status.
+  int AwaitEnd(const std::string& name);
   // Of an instance, else of its service, else the default.
   Place PlaceOf(const std::string& name) const;
   std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(const std::string& name) const;
