@@ -83,7 +83,7 @@ constexpr char kIsAnswered[] =
 
 constexpr char kNoteNothingToDo[] =
     "INSERT INTO chat.answers (user_id, request_id, request_hash, response) "
-    "VALUES ($1, $2::uuid, $3, '') ON CONFLICT DO NOTHING";
+    "VALUES ($1, $2::uuid, $3, '{}') ON CONFLICT DO NOTHING";
 constexpr char kHadNothingToDo[] =
     "SELECT 1 FROM chat.answers WHERE user_id = $1 AND request_id = $2::uuid AND request_hash = $3";
 

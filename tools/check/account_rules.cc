@@ -60,7 +60,7 @@ constexpr char kContacts[] = IM_RULE(R"(
   ) AS b (rule, broken, what)
   WHERE c.user_id > $1 AND c.user_id <= $2 AND b.broken)");
 
-// Answers are a group's id, or JSON.
+// Answers are a group's id, or JSON: {} where there was nothing to do.
 constexpr char kAnswers[] = IM_RULE(R"(
   SELECT 'answer' AS rule, a.user_id, 'is of no group that they made with this request' AS what
   FROM (SELECT x.user_id, x.request_id, encode(x.response, 'escape') AS text
