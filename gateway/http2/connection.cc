@@ -185,6 +185,8 @@ Connection::~Connection() {
 void Connection::OnReady(uint32_t events) {
   if (closed_) return;
   if (finished_at_.has_value()) {
+    if (!pending_.empty()) WriteLast();
+    if (closed_) return;
     const Socket::Io read =
         socket_->Discard(loop_->scratch().data(), loop_->scratch().size(), &discarded_);
     if (read == Socket::Io::kClosed || discarded_ > kFarewellBytes) Close();
@@ -226,7 +228,7 @@ bool Connection::Read() {
     pinged_ = false;
     if (nghttp2_session_mem_recv(session_, scratch.data(), count) < 0) {
       Misbehaved();
-      // Says why, if there is room for it.
+      // Says why, if there is room for it before the end.
       nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
       Flush();
       Finish();
@@ -261,7 +263,7 @@ void Connection::Write() {
     CutCounter("flood").Increment();
     return Close();
   }
-  // What nobody reads is not waited for.
+  // Who does not read cannot put off the end by that.
   if (misbehaved_) return Finish();
   const bool over = pending_.empty() && nghttp2_session_want_read(session_) == 0 &&
                     nghttp2_session_want_write(session_) == 0;
@@ -270,8 +272,7 @@ void Connection::Write() {
 }
 
 void Connection::Flush() {
-  bool waited = !pending_.empty();
-  for (;;) {
+  do {
     while (pending_.size() < kSendBytes) {
       const uint8_t* bytes = nullptr;
       const ssize_t size = nghttp2_session_mem_send(session_, &bytes);
@@ -279,23 +280,29 @@ void Connection::Flush() {
       if (size == 0) break;
       pending_.append(View(bytes, static_cast<size_t>(size)));
     }
-    if (pending_.empty()) return;
-    while (pending_first_ < pending_.size()) {
-      size_t count = 0;
-      const Socket::Io written = socket_->Write(pending_.data() + pending_first_,
-                                                pending_.size() - pending_first_, &count);
-      if (written == Socket::Io::kClosed) return Close();
-      if (written == Socket::Io::kWait) {
-        if (!waited) taken_at_ = Loop::Clock::now();
-        return;
-      }
-      pending_first_ += count;
-      waited = false;
+  } while (!pending_.empty() && WritePending());
+}
+
+bool Connection::WritePending() {
+  while (pending_first_ < pending_.size()) {
+    size_t count = 0;
+    const Socket::Io written = socket_->Write(pending_.data() + pending_first_,
+                                              pending_.size() - pending_first_, &count);
+    if (written == Socket::Io::kClosed) {
+      Close();
+      return false;
     }
-    // An idle connection holds no buffer.
-    pending_ = std::string();
-    pending_first_ = 0;
+    if (written == Socket::Io::kWait) {
+      if (!untaken_since_.has_value()) untaken_since_ = Loop::Clock::now();
+      return false;
+    }
+    pending_first_ += count;
+    untaken_since_.reset();
   }
+  // An idle connection holds no buffer.
+  pending_ = std::string();
+  pending_first_ = 0;
+  return true;
 }
 
 bool Connection::IsFlooded() const {
@@ -332,7 +339,8 @@ void Connection::OnTick(Loop::Clock::time_point now) {
     CutCounter("silent").Increment();
     return Close();
   }
-  if (!pending_.empty() && now - taken_at_ >= options_->keepalive + options_->keepalive_patience) {
+  if (untaken_since_.has_value() &&
+      now - *untaken_since_ >= options_->keepalive + options_->keepalive_patience) {
     CutCounter("not_reading").Increment();
     return Close();
   }
@@ -356,11 +364,13 @@ void Connection::GoAway() {
 void Connection::Finish() {
   if (closed_ || finished_at_.has_value()) return;
   finished_at_ = Loop::Clock::now();
-  pending_ = std::string();
-  pending_first_ = 0;
   EndCalls();
-  socket_->Finish();
-  WatchFor();
+  WriteLast();
+}
+
+void Connection::WriteLast() {
+  if (WritePending()) socket_->Finish();
+  if (!closed_) WatchFor();
 }
 
 void Connection::Close() {

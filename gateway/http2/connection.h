@@ -64,12 +64,15 @@ class Connection : public Loop::Waiter, public Stream {
   bool Begin();
   bool Read();
   void Flush();
+  // Whether the socket took all; false, too, when it is closed.
+  bool WritePending();
   // It takes nothing of what it is sent, and asks for more and more.
   bool IsFlooded() const;
-  // Ends the calls and our side, and waits a moment for the client to end its own: TCP resets a
-  // connection that is closed while something of the client's is unread, and what we said last may
-  // be lost with that.
+  // Ends the calls, and our side after what is ready for the socket, and waits a moment for the
+  // client to end its own: TCP resets a connection that is closed while something of the client's
+  // is unread, and what we said last may be lost with that.
   void Finish();
+  void WriteLast();
   void EndCalls();
   void WatchFor();
   void WriteSoon();
@@ -97,8 +100,8 @@ class Connection : public Loop::Waiter, public Stream {
   std::optional<Loop::Clock::time_point> finished_at_;
   size_t discarded_ = 0;  // since then
   Loop::Clock::time_point heard_at_;
-  // When the socket last took something of pending_, or that began to wait.
-  Loop::Clock::time_point taken_at_;
+  // While the socket takes nothing of pending_.
+  std::optional<Loop::Clock::time_point> untaken_since_;
   Loop::Clock::time_point idle_since_;
   bool pinged_ = false;
   bool misbehaved_ = false;

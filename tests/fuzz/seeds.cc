@@ -287,6 +287,8 @@ void WriteHttp2Connections() {
   std::string many;
   for (int i = 0; i < 60; ++i) many += data(large);
   write("stream_without_reading", 3, {call("/S"), many, data("", kEndStream)});
+  // Data of no stream is against the rules.
+  write("stream_without_reading_broken", 3, {call("/S"), many, Http2Frame(kData, 0, 0, "x")});
   write("go_away", 1, {call("/S"), Http2Frame(kGoAway, 0, 0, std::string(8, '\0')), data("a")});
   write("nothing", 0, {});
   write("nothing_going_away", 4, {});
