@@ -286,8 +286,8 @@ void Connection::Flush() {
 bool Connection::WritePending() {
   while (pending_first_ < pending_.size()) {
     size_t count = 0;
-    const Socket::Io written = socket_->Write(pending_.data() + pending_first_,
-                                              pending_.size() - pending_first_, &count);
+    const Socket::Io written =
+        socket_->Write(pending_.data() + pending_first_, pending_.size() - pending_first_, &count);
     if (written == Socket::Io::kClosed) {
       Close();
       return false;
