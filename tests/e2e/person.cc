@@ -92,7 +92,10 @@ void Device::Show(int64_t user, presence::v1::Status status) {
   shown->second = status;
 }
 void Device::OnForgotten() {
-  Note([&] { ++forgotten; });
+  Note([&] {
+    ++forgotten;
+    entries.clear();
+  });
 }
 
 bool Device::WaitFor(const std::function<bool(const Device&)>& condition) {

@@ -21,7 +21,8 @@
 
 namespace im::testing {
 
-// A connected device: keeps what it was told. Methods that wait give up after 20 seconds and fail
+// A connected device: keeps what it was told, but for entries from before it was told that the data
+// is another. Methods that wait give up after 20 seconds and fail
 // the test.
 class Device : public client::Observer {
  public:

@@ -311,22 +311,39 @@ void PrivateCluster::FillLog() {
   }
 }
 
-void PrivateCluster::StartStandby() {
+void PrivateCluster::StartStandby(bool commits_wait) {
   const Node& primary = nodes_[0];
   const Node& standby = nodes_.at(1);
   PostgresScript("data " + Quoted(standby.folder));
   PostgresScript("copy " + Quoted(standby.folder) + " " +
                  Quoted(primary.url + "&application_name=standby"));
   StartCluster(standby.folder, kSettings);
-  Query(primary, "ALTER SYSTEM SET synchronous_standby_names = 'standby'");
-  Query(primary, "SELECT pg_reload_conf()");
+  if (commits_wait) {
+    Query(primary, "ALTER SYSTEM SET synchronous_standby_names = 'standby'");
+    Query(primary, "SELECT pg_reload_conf()");
+  }
+  const std::string sync_state = commits_wait ? "sync" : "async";
   WaitUntil(
       [&] {
         return Query(primary,
                      "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'standby' "
-                     "AND state = 'streaming' AND sync_state = 'sync'") == "1";
+                     "AND state = 'streaming' AND sync_state = '" +
+                         sync_state + "'") == "1";
       },
       "the standby does not keep up");
+}
+
+void PrivateCluster::CutOffStandby() {
+  const std::string end = Query(nodes_[0], "SELECT pg_current_wal_flush_lsn()");
+  WaitUntil(
+      [&] {
+        return Query(nodes_.at(1), "SELECT pg_last_wal_replay_lsn() >= '" + end + "'") == "t";
+      },
+      "the standby does not keep up");
+  Query(nodes_[1], "ALTER SYSTEM SET primary_conninfo = ''");
+  Query(nodes_[1], "SELECT pg_reload_conf()");
+  WaitUntil([&] { return Query(nodes_[0], "SELECT count(*) FROM pg_stat_replication") == "0"; },
+            "the standby is not cut off");
 }
 
 void PrivateCluster::FailOver() {

@@ -64,9 +64,11 @@ class PrivateCluster {
   // throws.
   void FillLog();
 
-  // Only with `standby`. Makes a streaming standby on the same machine; commits wait for it from
-  // now on. Returns when it keeps up.
-  void StartStandby();
+  // Only with `standby`. Makes a streaming standby on the same machine; `commits_wait` for it from
+  // now on (synchronous_standby_names). Returns when it keeps up.
+  void StartStandby(bool commits_wait = true);
+  // The standby has all that was committed before, and gets nothing more.
+  void CutOffStandby();
   // Stops the primary for good (it is deleted) and promotes the standby. Returns when it writes;
   // commits wait for nobody then.
   void FailOver();

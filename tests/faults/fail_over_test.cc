@@ -1,0 +1,97 @@
+// The primary is lost for good and a standby takes its place, under the whole set-up with people
+// online and away. See docs/operations.md, "A standby".
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/e2e/person.h"
+#include "tests/support/private_cluster.h"
+#include "tests/support/stack.h"
+
+namespace im::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsSubsetOf;
+
+class FailOverTest : public ::testing::Test {
+ protected:
+  FailOverTest() {
+    ann_.Befriends(bob_);
+    chat_ = ann_.OpensDirect(bob_);
+  }
+
+  // Waits until the device was told that what it had is void.
+  static void ExpectForgets(Device* device) {
+    EXPECT_TRUE(device->WaitFor([](const Device& told) { return told.forgotten == 1; }));
+    device->WaitLive();
+  }
+  // Waits for a text; returns what was heard since the device has forgotten. What was said before
+  // may be among it: an instance that catches up tells its last entries again.
+  static std::vector<std::string> HearsUpTo(Device* device, const std::string& last) {
+    std::vector<std::string> texts;
+    EXPECT_TRUE(device->WaitFor([&](const Device& told) {
+      texts.clear();
+      for (const chat::v1::Entry& entry : told.entries) {
+        texts.push_back(entry.message().text().body());
+      }
+      return !texts.empty() && texts.back() == last;
+    })) << "did not hear "
+        << last;
+    return texts;
+  }
+
+  PrivateCluster cluster_{{.standby = true}};
+  Stack stack_{{.instances = {{"chat", 2}, {"gateway", 2}}, .cluster_url = cluster_.url()}};
+  Person ann_{stack_.address(), "ann"};
+  Person bob_{stack_.address("gateway-2"), "bob"};
+  int64_t chat_ = 0;
+};
+
+TEST_F(FailOverTest, NothingIsLostIfCommitsWaitForTheStandby) {
+  cluster_.StartStandby();
+  auto anns = ann_.Connects(), bobs = bob_.Connects();
+  anns->WaitLive();
+  bobs->WaitLive();
+  ASSERT_TRUE(anns->Sends(chat_, "one").ok());
+  ASSERT_EQ(bobs->Hears(chat_, 1).size(), 1U);
+  cluster_.FailOver();
+  EXPECT_EQ(anns->Sends(chat_, "two")->seq(), 2);
+  ExpectForgets(anns.get());
+  ExpectForgets(bobs.get());
+  EXPECT_THAT(ann_.ReadsHistory(chat_), ElementsAre("one", "two"));
+  EXPECT_EQ(bobs->Sends(chat_, "three")->seq(), 3);
+  HearsUpTo(anns.get(), "three");
+}
+
+// What the standby had not got is gone, and its numbers are given again: to nobody's confusion.
+TEST_F(FailOverTest, WhatIsLostIfCommitsDoNotWaitIsForgottenByClients) {
+  cluster_.StartStandby(/*commits_wait=*/false);
+  auto anns = ann_.Connects(), bobs = bob_.Connects();
+  anns->WaitLive();
+  bobs->WaitLive();
+  ASSERT_EQ(anns->Sends(chat_, "kept")->seq(), 1);
+  cluster_.CutOffStandby();
+  ASSERT_EQ(anns->Sends(chat_, "lost")->seq(), 2);
+  ASSERT_EQ(anns->Sends(chat_, "lost, too")->seq(), 3);
+  ASSERT_EQ(bobs->Hears(chat_, 3).size(), 3U);
+  // A device of Bob's that has them is away meanwhile.
+  client::SessionOptions had;
+  had.snapshot = bobs->session().GetSnapshot();
+  cluster_.FailOver();
+  ExpectForgets(anns.get());
+  ExpectForgets(bobs.get());
+  EXPECT_THAT(bob_.ReadsHistory(chat_), ElementsAre("kept"));
+  EXPECT_EQ(anns->Sends(chat_, "another")->seq(), 2);
+  EXPECT_THAT(HearsUpTo(bobs.get(), "another"), IsSubsetOf({"kept", "another"}));
+  Device away(stack_.address(), bob_.LogsIn(), had);
+  ExpectForgets(&away);
+  EXPECT_EQ(bobs->Sends(chat_, "heard")->seq(), 3);
+  EXPECT_THAT(HearsUpTo(anns.get(), "heard"), IsSubsetOf({"kept", "another", "heard"}));
+  EXPECT_THAT(HearsUpTo(&away, "heard"), IsSubsetOf({"kept", "another", "heard"}));
+  for (Person* const person : {&ann_, &bob_}) {
+    EXPECT_THAT(person->ReadsHistory(chat_), ElementsAre("kept", "another", "heard"));
+  }
+}
+
+}  // namespace
+}  // namespace im::testing
