@@ -66,6 +66,7 @@ std::vector<Violation> Check(const History& history, const Stored& stored) {
       {"seen_again", SeenAgain},
       {"seen_incompletely", SeenIncompletely},
       {"outside_stay", OutsideStay},
+      {"not_caught_up", NotCaughtUp},
       {"not_at_rest", NotAtRest},
       {"told_to_reconnect", ToldToReconnect},
       {"own_log", OwnLogs},

@@ -361,6 +361,35 @@ TEST(CheckerTest, OutsideStay) {
               ElementsAre("outside_stay"));
 }
 
+TEST(CheckerTest, NotCaughtUp) {
+  // Bob's device loses its stream and comes back; the last entry comes before it has everything, or
+  // after that, and was acknowledged before that stream, or not.
+  const auto back = [](bool late, bool acknowledged) {
+    return [=](History& history, Stored&) {
+      auto& told = history.devices[kBobs].told;
+      const auto place =
+          told.begin() + static_cast<int64_t>(PlaceOf(history.devices[kBobs], kGroup, 6));
+      Told entry = *place;
+      told.erase(place);
+      Order order = history.attempts.back().answered + 100;
+      told.push_back({.kind = Told::Kind::kDisconnected, .order = ++order});
+      for (Attempt& attempt : history.attempts) {
+        if (!acknowledged && attempt.conversation == kGroup && attempt.seq == 6) {
+          attempt.answered = order + 10;
+        }
+      }
+      entry.order = ++order;
+      if (!late) told.push_back(entry);
+      told.push_back({.kind = Told::Kind::kLive, .order = ++order});
+      entry.order = ++order;
+      if (late) told.push_back(entry);
+    };
+  };
+  EXPECT_THAT(Broken(back(true, true)), ElementsAre("not_caught_up"));
+  EXPECT_THAT(Broken(back(false, true)), IsEmpty());
+  EXPECT_THAT(Broken(back(true, false)), IsEmpty());
+}
+
 TEST(CheckerTest, NotAtRest) {
   EXPECT_THAT(Broken([](History& history, Stored&) {
                 history.rests[0].lags.push_back({kBobs, "conversation 10", 2, 3});

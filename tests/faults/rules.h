@@ -83,6 +83,7 @@ void NotAsStored(const Run& run, Report* report);
 void SeenAgain(const Run& run, Report* report);
 void SeenIncompletely(const Run& run, Report* report);
 void OutsideStay(const Run& run, Report* report);
+void NotCaughtUp(const Run& run, Report* report);
 void NotAtRest(const Run& run, Report* report);
 void ToldToReconnect(const Run& run, Report* report);
 void OwnLogs(const Run& run, Report* report);

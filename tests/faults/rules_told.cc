@@ -1,6 +1,7 @@
 // Rules about what devices were told.
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "tests/faults/rules.h"
 
@@ -88,6 +89,33 @@ bool IsInside(const std::vector<StoredStay>& stays, int64_t seq) {
     return seq >= stay.first_seq && seq <= stay.end_seq.value_or(INT64_MAX);
   });
 }
+
+// When each entry of a conversation was acknowledged, and the newest of those until then.
+class Acknowledged {
+ public:
+  explicit Acknowledged(const Run& run) {
+    for (const auto& [id, conversation] : run.stored.conversations) {
+      auto& newest = newest_[id];
+      for (const StoredEntry& entry : conversation.entries) {
+        const Order answered = run.TimesOf(id, entry.seq).answered;
+        if (answered != kNever) newest.emplace_back(answered, entry.seq);
+      }
+      std::sort(newest.begin(), newest.end());
+      for (size_t i = 1; i < newest.size(); ++i) {
+        newest[i].second = std::max(newest[i].second, newest[i - 1].second);
+      }
+    }
+  }
+  // 0: none.
+  int64_t NewestBefore(int64_t conversation, Order order) const {
+    const auto& newest = newest_.at(conversation);
+    const auto next = std::lower_bound(newest.begin(), newest.end(), std::pair(order, int64_t{0}));
+    return next == newest.begin() ? 0 : std::prev(next)->second;
+  }
+
+ private:
+  std::map<int64_t, std::vector<std::pair<Order, int64_t>>> newest_;
+};
 
 // What counts as unread for somebody whose mark stands at `read`.
 int64_t MessagesAfter(const StoredConversation& conversation, int64_t read, int64_t last) {
@@ -207,6 +235,33 @@ void SeenIncompletely(const Run& run, Report* report) {
       if (missing != 0) {
         report->Add(device.name, " never saw entry ", missing, " of conversation ", id,
                     " and what follows");
+      }
+    }
+  }
+}
+
+// A resume brings everything that was acknowledged before its stream was opened, and says only then
+// that it is over. Not after a list: what it overtook may still be loaded then.
+void NotCaughtUp(const Run& run, Report* report) {
+  const Acknowledged acknowledged(run);
+  for (const Device& device : run.history.devices) {
+    Screen screen;
+    Order opened = 0;
+    bool listed = false;
+    for (const Told& told : device.told) {
+      screen.Apply(told);
+      if (told.kind == Kind::kConnects || told.kind == Kind::kDisconnected) opened = told.order;
+      if (told.kind == Kind::kConnects || told.kind == Kind::kForgot) listed = false;
+      if (told.kind == Kind::kHad) listed = true;
+      if (told.kind != Kind::kLive || !std::exchange(listed, true)) continue;
+      for (const auto& [id, conversation] : run.stored.conversations) {
+        const int64_t missing =
+            MissingBetween(StaysOf(run, id, device.person), false, screen.Have(id),
+                           acknowledged.NewestBefore(id, opened) + 1);
+        if (missing == 0) continue;
+        report->Add(device.name, " was told that it has everything (order ", told.order,
+                    "), but not entry ", missing, " of conversation ", id,
+                    ", which was acknowledged before it connected");
       }
     }
   }
