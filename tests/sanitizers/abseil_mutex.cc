@@ -1,4 +1,5 @@
-// Linked into what is built with ThreadSanitizer: tells it of the mutexes of Debian's Abseil.
+// Linked into what is built with ThreadSanitizer: tells it of the mutexes of Debian's Abseil, and of
+// its notifications, which look at a flag first.
 //
 // That library is built without ThreadSanitizer and locks by futex, so that all that gRPC hands
 // from one thread to another under such a lock looks like a race. These functions take the place of
@@ -7,6 +8,7 @@
 #include <sanitizer/tsan_interface.h>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 
 namespace {
 
@@ -63,6 +65,28 @@ bool CondVar::WaitWithDeadline(Mutex* mutex, Time deadline) {
   const bool timed_out = wait(this, mutex, deadline);
   __tsan_acquire(mutex);
   return timed_out;
+}
+
+void Notification::Notify() {
+  static auto* const notify =
+      Original<void(Notification*)>("_ZN4absl7debian312Notification6NotifyEv");
+  __tsan_release(this);
+  notify(this);
+}
+
+void Notification::WaitForNotification() const {
+  static auto* const wait = Original<void(const Notification*)>(
+      "_ZNK4absl7debian312Notification19WaitForNotificationEv");
+  wait(this);
+  __tsan_acquire(const_cast<Notification*>(this));
+}
+
+bool Notification::WaitForNotificationWithTimeout(Duration timeout) const {
+  static auto* const wait = Original<bool(const Notification*, Duration)>(
+      "_ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE");
+  const bool notified = wait(this, timeout);
+  if (notified) __tsan_acquire(const_cast<Notification*>(this));
+  return notified;
 }
 
 ABSL_NAMESPACE_END

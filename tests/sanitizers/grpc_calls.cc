@@ -4,7 +4,8 @@
 // seen. The functions here take the place of the library's, which they call:
 // - What was done before operations are started happens before what is done when they are complete:
 //   their tag stands for that.
-// - All reactions to a call on the server happen before its last, OnDone.
+// - All reactions to a call on the server happen before its last, OnDone, and that before the server
+//   is no more.
 // - What was done with a slice happens before the memory that it shares is given back, and what was
 //   done before it is sent before it is read where it arrives, which within a process is the same.
 #include <dlfcn.h>
@@ -19,6 +20,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -108,6 +110,9 @@ grpc_event Completed(grpc_event event) {
   return event;
 }
 
+// Stands for the end of all calls.
+char calls_ended;
+
 template <typename Function>
 Function* Original(const char* name, Function*) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
@@ -133,6 +138,18 @@ grpc_event grpc_completion_queue_pluck(grpc_completion_queue* queue, void* tag,
                                        gpr_timespec deadline, void* reserved) {
   static auto* const pluck = Original("grpc_completion_queue_pluck", &grpc_completion_queue_pluck);
   return Completed(pluck(queue, tag, deadline, reserved));
+}
+
+void grpc_call_unref(grpc_call* call) {
+  static auto* const unref = Original("grpc_call_unref", &grpc_call_unref);
+  __tsan_release(&calls_ended);
+  unref(call);
+}
+
+void grpc_server_destroy(grpc_server* server) {
+  static auto* const destroy = Original("grpc_server_destroy", &grpc_server_destroy);
+  __tsan_acquire(&calls_ended);
+  destroy(server);
 }
 
 void grpc_slice_unref(grpc_slice slice) {
@@ -161,13 +178,23 @@ int grpc_byte_buffer_reader_peek(grpc_byte_buffer_reader* reader, grpc_slice** s
 namespace grpc::internal {
 
 // Each reaction counts down when it is over, and the last schedules OnDone. Where that is the
-// library's own, for a call's end, it counts unseen.
+// library's own, for a call's end, it counts unseen; so it does after OnCancel, which is run as the
+// library does it, on a thread that holds no lock of its own.
 void ServerCallbackCall::ScheduleOnDone(bool inline_ondone) {
   using Schedule = void(ServerCallbackCall*, bool);
   static auto* const schedule = Original("_ZN4grpc8internal18ServerCallbackCall14ScheduleOnDoneEb",
                                          static_cast<Schedule*>(nullptr));
   __tsan_acquire(&callbacks_outstanding_);
   schedule(this, inline_ondone);
+}
+
+void ServerCallbackCall::CallOnCancel(ServerReactor* reactor) {
+  if (reactor->InternalInlineable()) return reactor->OnCancel();
+  Ref();
+  std::thread([this, reactor] {
+    reactor->OnCancel();
+    MaybeDone(/*inline_ondone=*/true);
+  }).detach();
 }
 
 // The handler of generic services is compiled in the library: here it is compiled to be seen.
