@@ -1,5 +1,5 @@
-// Linked into what is built with ThreadSanitizer: tells it of the mutexes of Debian's Abseil, and of
-// its notifications, which look at a flag first.
+// Linked into what is built with ThreadSanitizer: tells it of the mutexes of Debian's Abseil, and
+// of its notifications, which look at a flag first.
 //
 // That library is built without ThreadSanitizer and locks by futex, so that all that gRPC hands
 // from one thread to another under such a lock looks like a race. These functions take the place of
@@ -75,8 +75,8 @@ void Notification::Notify() {
 }
 
 void Notification::WaitForNotification() const {
-  static auto* const wait = Original<void(const Notification*)>(
-      "_ZNK4absl7debian312Notification19WaitForNotificationEv");
+  static auto* const wait =
+      Original<void(const Notification*)>("_ZNK4absl7debian312Notification19WaitForNotificationEv");
   wait(this);
   __tsan_acquire(const_cast<Notification*>(this));
 }
