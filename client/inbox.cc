@@ -222,7 +222,6 @@ void Inbox::OnGap(const chat::v1::Gap& gap) {
 
 void Inbox::Settle(int64_t conversation_id, Conversation& conversation) {
   using Fetching = decltype(conversation.fetching);
-  if (conversation.fetching == Conversation::kLoading) return;
   auto& later = conversation.later;
   while (!later.empty()) {
     const auto first = later.begin();

@@ -95,7 +95,8 @@ class Inbox {
   // Whether everything between what is had and `seq` is known not to be expected.
   bool IsNext(const Conversation& conversation, int64_t seq) const;
   void ApplyNow(Conversation& conversation, const chat::v1::Entry& entry);
-  // Applies what waits and has become next; asks for what is missing before the rest.
+  // Applies what waits and has become next, also while something is loaded; asks for what is
+  // missing before the rest.
   void Settle(int64_t conversation_id, Conversation& conversation);
 
   Host* const host_;

@@ -247,7 +247,9 @@ void Connection::CountReset() {
   const auto now = Loop::Clock::now();
   const std::chrono::duration<double> since = now - std::exchange(resets_at_, now);
   resets_left_ = std::min<double>(kResetBurst, resets_left_ + since.count() * kResetsPerSecond) - 1;
-  if (resets_left_ < 0) nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  if (resets_left_ >= 0) return;
+  Misbehaved();
+  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 void Connection::WriteSoon() {

@@ -94,6 +94,23 @@ TEST_F(InboxTest, LoadsWhatLiesBetween) {
   EXPECT_THAT(applied_, ElementsAre(1, 2, 3, 4, 5, 6));
 }
 
+// A resume may bring what a load was begun for, and says that it is over without waiting for that.
+TEST_F(InboxTest, WhatIsNextWaitsForNoLoad) {
+  Get({1, 4});
+  inbox_.LoadNow(5);
+  Get({2, 3});
+  EXPECT_THAT(applied_, ElementsAre(1, 2, 3, 4));
+  Get({5, 7});
+  EXPECT_THAT(applied_, ElementsAre(1, 2, 3, 4, 5));
+  Page({Message(2), Message(3)});
+  inbox_.LoadDone(5, 3);
+  EXPECT_THAT(asked_, ElementsAre("soon 5", "load 5 1-3", "soon 5"));
+  inbox_.LoadNow(5);
+  Page({Message(6)});
+  inbox_.LoadDone(5, 6);
+  EXPECT_THAT(applied_, ElementsAre(1, 2, 3, 4, 5, 6, 7));
+}
+
 TEST_F(InboxTest, NeedsNoLoadWhenTheMissingOnesWereOnlyOvertaken) {
   Get({1, 3, 4, 2});
   EXPECT_THAT(applied_, ElementsAre(1, 2, 3, 4));

@@ -12,7 +12,6 @@ namespace im::testing {
 namespace {
 
 constexpr char kPassword[] = "correct horse 4711";
-constexpr std::chrono::seconds kPatience{20};
 
 std::shared_ptr<client::Channel> Open(const std::string& server) {
   return *client::Channel::Open({.server = server});
@@ -98,9 +97,10 @@ void Device::OnForgotten() {
   });
 }
 
-bool Device::WaitFor(const std::function<bool(const Device&)>& condition) {
+bool Device::WaitFor(const std::function<bool(const Device&)>& condition,
+                     std::chrono::seconds patience) {
   std::unique_lock<std::mutex> lock(mu_);
-  return changed_.wait_for(lock, kPatience, [&] { return condition(*this); });
+  return changed_.wait_for(lock, patience, [&] { return condition(*this); });
 }
 
 void Device::WaitLive() {

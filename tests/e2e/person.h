@@ -22,8 +22,7 @@
 namespace im::testing {
 
 // A connected device: keeps what it was told, but for entries from before it was told that the data
-// is another. Methods that wait give up after 20 seconds and fail
-// the test.
+// is another. Methods that wait give up after 20 seconds, if not told otherwise, and fail the test.
 class Device : public client::Observer {
  public:
   Device(const std::string& server, const auth::v1::Tokens& tokens,
@@ -41,7 +40,8 @@ class Device : public client::Observer {
   // All entries so far, of all conversations.
   std::vector<chat::v1::Entry> Entries();
   // Waits until `condition` holds on what was told; it is called under a lock.
-  bool WaitFor(const std::function<bool(const Device&)>& condition);
+  bool WaitFor(const std::function<bool(const Device&)>& condition,
+               std::chrono::seconds patience = std::chrono::seconds(20));
 
   client::Session& session() { return *session_; }
 

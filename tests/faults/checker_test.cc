@@ -390,6 +390,37 @@ TEST(CheckerTest, NotCaughtUp) {
   EXPECT_THAT(Broken(back(true, false)), IsEmpty());
 }
 
+TEST(CheckerTest, WhoComesBackWithWhatItHasIsCaughtUpWithTheRest) {
+  // As a later run of the program; or after it was told that the data is another, when it lists.
+  const auto back = [](bool forgot, int64_t had) {
+    return [=](History& history, Stored&) {
+      auto& told = history.devices[kBobs].told;
+      Order order = history.attempts.back().answered + 100;
+      told.push_back({.kind = Told::Kind::kConnects, .order = ++order, .first = 2});
+      told.push_back(
+          {.kind = Told::Kind::kHad, .order = ++order, .conversation = kDirect, .seq = had});
+      told.push_back(
+          {.kind = Told::Kind::kHad, .order = ++order, .conversation = kGroup, .seq = 6});
+      if (forgot) told.push_back({.kind = Told::Kind::kForgot, .order = ++order});
+      told.push_back({.kind = Told::Kind::kLive, .order = ++order});
+      // What comes after that.
+      const std::vector<Told> all = told;
+      for (const Told& one : all) {
+        const bool again = one.kind == Told::Kind::kEntry
+                               ? forgot || (one.conversation == kDirect && one.seq > had)
+                               : forgot && (one.kind == Told::Kind::kOwnContact ||
+                                            one.kind == Told::Kind::kOwnReadMark);
+        if (!again) continue;
+        told.push_back(one);
+        told.back().order = ++order;
+      }
+    };
+  };
+  EXPECT_THAT(Broken(back(false, 3)), IsEmpty());
+  EXPECT_THAT(Broken(back(false, 2)), ElementsAre("not_caught_up"));
+  EXPECT_THAT(Broken(back(true, 3)), IsEmpty());
+}
+
 TEST(CheckerTest, NotAtRest) {
   EXPECT_THAT(Broken([](History& history, Stored&) {
                 history.rests[0].lags.push_back({kBobs, "conversation 10", 2, 3});

@@ -20,24 +20,42 @@ class FailOverTest : public ::testing::Test {
     chat_ = ann_.OpensDirect(bob_);
   }
 
+  // Until the services have found the new primary, and the clients them.
+  static constexpr std::chrono::seconds kPatience{60};
+
   // Waits until the device was told that what it had is void.
   static void ExpectForgets(Device* device) {
-    EXPECT_TRUE(device->WaitFor([](const Device& told) { return told.forgotten == 1; }));
-    device->WaitLive();
+    EXPECT_TRUE(device->WaitFor(
+        [](const Device& told) {
+          return told.forgotten == 1 && told.state == client::ConnectionState::kLive;
+        },
+        kPatience));
   }
-  // Waits for a text; returns what was heard since the device has forgotten. What was said before
-  // may be among it: an instance that catches up tells its last entries again.
+  // Waits for a text; returns what was heard since the device has forgotten, in rising seq. What
+  // was said before may be among it: an instance that catches up tells its last entries again.
   static std::vector<std::string> HearsUpTo(Device* device, const std::string& last) {
     std::vector<std::string> texts;
+    int64_t seq = 0;
+    bool rises = true;
     EXPECT_TRUE(device->WaitFor([&](const Device& told) {
       texts.clear();
+      seq = 0;
       for (const chat::v1::Entry& entry : told.entries) {
         texts.push_back(entry.message().text().body());
+        rises = rises && entry.seq() > seq;
+        seq = entry.seq();
       }
       return !texts.empty() && texts.back() == last;
     })) << "did not hear "
         << last;
+    EXPECT_TRUE(rises);
     return texts;
+  }
+  // Its seq; 0: it failed.
+  int64_t Sends(Device* device, const std::string& text) const {
+    const auto sent = device->Sends(chat_, text, kPatience);
+    EXPECT_TRUE(sent.ok()) << sent.status();
+    return sent.ok() ? sent->seq() : 0;
   }
 
   PrivateCluster cluster_{{.standby = true}};
@@ -52,14 +70,14 @@ TEST_F(FailOverTest, NothingIsLostIfCommitsWaitForTheStandby) {
   auto anns = ann_.Connects(), bobs = bob_.Connects();
   anns->WaitLive();
   bobs->WaitLive();
-  ASSERT_TRUE(anns->Sends(chat_, "one").ok());
+  ASSERT_EQ(Sends(anns.get(), "one"), 1);
   ASSERT_EQ(bobs->Hears(chat_, 1).size(), 1U);
   cluster_.FailOver();
-  EXPECT_EQ(anns->Sends(chat_, "two")->seq(), 2);
+  EXPECT_EQ(Sends(anns.get(), "two"), 2);
   ExpectForgets(anns.get());
   ExpectForgets(bobs.get());
   EXPECT_THAT(ann_.ReadsHistory(chat_), ElementsAre("one", "two"));
-  EXPECT_EQ(bobs->Sends(chat_, "three")->seq(), 3);
+  EXPECT_EQ(Sends(bobs.get(), "three"), 3);
   HearsUpTo(anns.get(), "three");
 }
 
@@ -69,10 +87,10 @@ TEST_F(FailOverTest, WhatIsLostIfCommitsDoNotWaitIsForgottenByClients) {
   auto anns = ann_.Connects(), bobs = bob_.Connects();
   anns->WaitLive();
   bobs->WaitLive();
-  ASSERT_EQ(anns->Sends(chat_, "kept")->seq(), 1);
+  ASSERT_EQ(Sends(anns.get(), "kept"), 1);
   cluster_.CutOffStandby();
-  ASSERT_EQ(anns->Sends(chat_, "lost")->seq(), 2);
-  ASSERT_EQ(anns->Sends(chat_, "lost, too")->seq(), 3);
+  ASSERT_EQ(Sends(anns.get(), "lost"), 2);
+  ASSERT_EQ(Sends(anns.get(), "lost, too"), 3);
   ASSERT_EQ(bobs->Hears(chat_, 3).size(), 3U);
   // A device of Bob's that has them is away meanwhile.
   client::SessionOptions had;
@@ -81,11 +99,11 @@ TEST_F(FailOverTest, WhatIsLostIfCommitsDoNotWaitIsForgottenByClients) {
   ExpectForgets(anns.get());
   ExpectForgets(bobs.get());
   EXPECT_THAT(bob_.ReadsHistory(chat_), ElementsAre("kept"));
-  EXPECT_EQ(anns->Sends(chat_, "another")->seq(), 2);
+  EXPECT_EQ(Sends(anns.get(), "another"), 2);
   EXPECT_THAT(HearsUpTo(bobs.get(), "another"), IsSubsetOf({"kept", "another"}));
   Device away(stack_.address(), bob_.LogsIn(), had);
   ExpectForgets(&away);
-  EXPECT_EQ(bobs->Sends(chat_, "heard")->seq(), 3);
+  EXPECT_EQ(Sends(bobs.get(), "heard"), 3);
   EXPECT_THAT(HearsUpTo(anns.get(), "heard"), IsSubsetOf({"kept", "another", "heard"}));
   EXPECT_THAT(HearsUpTo(&away, "heard"), IsSubsetOf({"kept", "another", "heard"}));
   for (Person* const person : {&ann_, &bob_}) {

@@ -241,7 +241,8 @@ void SeenIncompletely(const Run& run, Report* report) {
 }
 
 // A resume brings everything that was acknowledged before its stream was opened, and says only then
-// that it is over. Not after a list: what it overtook may still be loaded then.
+// that it is over; what is loaded besides is younger. Not after a list: what it overtook may still
+// be loaded then.
 void NotCaughtUp(const Run& run, Report* report) {
   const Acknowledged acknowledged(run);
   for (const Device& device : run.history.devices) {
