@@ -69,8 +69,9 @@ class Connection : public Loop::Waiter, public Stream {
   // It takes nothing of what it is sent, and asks for more and more.
   bool IsFlooded() const;
   // Ends the calls, and our side after what is ready for the socket (unless the client ends its own
-  // before it has read that), and waits a moment for the client to end its own: TCP resets a connection that is closed while something of the client's
-  // is unread, and what we said last may be lost with that.
+  // before it has read that), and waits a moment for the client to end its own: TCP resets a
+  // connection that is closed while something of the client's is unread, and what we said last may
+  // be lost with that.
   void Finish();
   void WriteLast();
   void EndCalls();
