@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -131,6 +133,24 @@ class BenchSeedTest : public ::testing::Test {
     return rows;
   }
 
+  // Of a scenario during which one stored message was taken away behind everybody's back.
+  bench::Outcome WithoutOne(const std::function<bench::Outcome()>& measure) {
+    std::atomic<bool> over{false};
+    std::thread thief([&] {
+      const auto take = [this] {
+        return stack_.database().Value(
+            "WITH taken AS (DELETE FROM chat.entries WHERE seq = 20 AND kind = 10 RETURNING 1) "
+            "SELECT count(*) FROM taken");
+      };
+      while (!over && take() == "0") std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    });
+    const bench::Outcome outcome = measure();
+    over = true;
+    thief.join();
+    EXPECT_TRUE(outcome.failure.ok()) << outcome.failure;
+    return outcome;
+  }
+
   Stack stack_;
   std::shared_ptr<client::Channel> channel_;
 };
@@ -190,6 +210,24 @@ TEST_F(BenchSeedTest, PairsMeasureAndAreComplete) {
   // What it counted is what is stored.
   EXPECT_EQ(stack_.database().Value("SELECT count(*) FROM chat.entries"),
             std::to_string(outcome.messages));
+}
+
+TEST_F(BenchSeedTest, NoScenarioPassesThatLostAMessage) {
+  const std::vector<std::pair<std::string, std::function<bench::Outcome()>>> scenarios = {
+      {"pairs", [this] { return bench::MeasurePairs(Target(), {.pairs = 1, .seconds = 1}); }},
+      {"append", [this] { return bench::MeasureAppend(Target(), {.pairs = 1, .seconds = 1}); }},
+      {"fanout", [this] { return bench::MeasureFanout(Target(), {.members = 3, .seconds = 1}); }},
+      {"rate",
+       [this] {
+         return bench::MeasureRate(Target(),
+                                   {.rate = 200, .conversations = 2, .clients = 4, .seconds = 1});
+       }},
+  };
+  for (const auto& [name, measure] : scenarios) {
+    const bench::Outcome outcome = WithoutOne(measure);
+    EXPECT_GT(outcome.lost, 0) << name;
+    EXPECT_FALSE(outcome.Passed()) << name;
+  }
 }
 
 TEST_F(BenchSeedTest, TheAppendAloneStoresWhatTheServiceAccepts) {
