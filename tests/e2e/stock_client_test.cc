@@ -81,6 +81,7 @@ class StockClientTest : public ::testing::Test {
       });
     }
     EXPECT_TRUE(wait_for(count)) << "there was no answer";
+    std::lock_guard<std::mutex> lock(answers->mu);
     EXPECT_EQ(answers->failed, 0U);
   }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/status/status.h"
 #include "tests/e2e/person.h"
 #include "tests/support/private_cluster.h"
 #include "tests/support/stack.h"
@@ -109,6 +110,26 @@ TEST_F(FailOverTest, WhatIsLostIfCommitsDoNotWaitIsForgottenByClients) {
   for (Person* const person : {&ann_, &bob_}) {
     EXPECT_THAT(person->ReadsHistory(chat_), ElementsAre("kept", "another", "heard"));
   }
+}
+
+// As docs/operations.md tells whoever lets commits go on without the standby.
+TEST_F(FailOverTest, IdsOfTheLostMomentsAreNotGivenOutAgainAfterRestored) {
+  cluster_.StartStandby(/*commits_wait=*/false);
+  cluster_.CutOffStandby();
+  Person lost(stack_.address(), "lost");
+  const std::vector<std::string> services = stack_.names();
+  for (const std::string& name : services) EXPECT_EQ(stack_.Terminate(name), 0) << name;
+  cluster_.FailOver();
+  const Outcome restored = RunProgram({IM_BINARY_DIR "/bin/im-migrate", "--restored",
+                                       "--database.url=" + stack_.database().UrlOf("owner")});
+  ASSERT_EQ(restored.status, 0) << restored.err;
+  for (const std::string& name : services) stack_.Launch(name);
+  for (const std::string& name : services) stack_.WaitHealthy(name);
+  Person next(stack_.address(), "next");
+  EXPECT_GT(next.id(), lost.id() + 100'000);
+  EXPECT_TRUE(absl::IsUnauthenticated(
+      lost.Call(&auth::v1::AccountService::Stub::GetProfile, auth::v1::GetProfileRequest())
+          .status()));
 }
 
 }  // namespace

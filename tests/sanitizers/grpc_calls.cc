@@ -4,9 +4,8 @@
 // seen. The functions here take the place of the library's, which they call:
 // - What was done before operations are started happens before what is done when they are complete:
 //   their tag stands for that.
-// - All reactions to a call on the server happen before its last, OnDone, and that before the
-// server
-//   is no more.
+// - All reactions to a call on the server happen before its last, OnDone.
+// - OnDone of all calls happens before the end of their server.
 // - What was done with a slice happens before the memory that it shares is given back, and what was
 //   done before it is sent before it is read where it arrives, which within a process is the same.
 #include <dlfcn.h>
