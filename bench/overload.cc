@@ -193,10 +193,15 @@ class Run {
     int64_t count = 0;
     for (auto now = from; now < end; now = steady_clock::now()) {
       const double elapsed = std::chrono::duration<double>(now - from).count();
-      for (; static_cast<double>(count) < elapsed * rate; ++count) {
-        clients_[static_cast<size_t>(count) % clients_.size()]->Send(
-            from + Micros(static_cast<double>(count) / rate));
-      }
+      const auto due = static_cast<int64_t>(elapsed * rate);
+      // On the loop, where sending costs least.
+      crowd_->loop()->Post([this, from, rate, due, count]() mutable {
+        for (; count < due; ++count) {
+          clients_[static_cast<size_t>(count) % clients_.size()]->Send(
+              from + Micros(static_cast<double>(count) / rate));
+        }
+      });
+      count = due;
       progress_.Done(static_cast<int64_t>(elapsed));
       std::this_thread::sleep_for(std::chrono::microseconds(500));
     }

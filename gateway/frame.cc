@@ -1,5 +1,6 @@
 #include "gateway/frame.h"
 
+#include "common/base/error.h"
 #include "common/rpc/status.h"
 #include "gateway/wire.h"
 
@@ -110,6 +111,14 @@ Frame FailureFrame(uint64_t call_id, const common::v1::Failure& failure) {
 
 Frame FailureFrame(uint64_t call_id, const absl::Status& status) {
   return FailureFrame(call_id, rpc::ToFailure(status));
+}
+
+Frame OverloadedFrame(uint64_t call_id) {
+  // Made once, since it is said the more often the less time there is.
+  static const std::string failure =
+      rpc::ToFailure(Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(500)}))
+          .SerializeAsString();
+  return AnswerFrame(call_id, kFailure, failure);
 }
 
 Frame ResyncFrame() {

@@ -77,6 +77,8 @@ Frame EventFrame(uint32_t number, std::string_view event);
 Frame AnswerFrame(uint64_t call_id, uint32_t number, std::string_view response);
 Frame FailureFrame(uint64_t call_id, const common::v1::Failure& failure);
 Frame FailureFrame(uint64_t call_id, const absl::Status& status);
+// OVERLOADED, with a time to wait.
+Frame OverloadedFrame(uint64_t call_id);
 Frame ResyncFrame();
 Frame HeartbeatFrame();
 

@@ -146,7 +146,7 @@ void Hub::OnLinkItem(Link* link, uint64_t generation, const pb::ServiceItem& ite
       return Answered(link->index(), item.refused().session());
     case pb::ServiceItem::kAnswer:
       if (const auto session = find(item.answer().session())) {
-        session->OnAnswer(*link, generation, item.answer());
+        session->OnAnswer(link, generation, item.answer());
       }
       return;
     case pb::ServiceItem::kPublication:

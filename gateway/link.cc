@@ -72,6 +72,7 @@ Link::Link(Service service, int index, std::string address, const rpc::ChannelTl
       gateway_id_(std::move(gateway_id)),
       options_(options),
       events_(events),
+      lanes_(options->lane_full),
       stub_(pb::LinkService::NewStub(rpc::Connect(address_, tls))),
       last_life_(system_clock::now()) {
   UpGauge(address_).Set(0);
@@ -179,6 +180,7 @@ void Link::Heard(const std::shared_ptr<Stream>& stream, const pb::AttachResponse
       }
       generation = stream->generation_;
     }
+    if (item.has_hello()) lanes_.SetCount(item.hello().lanes());
     if (up) {
       UpGauge(address_).Set(1);
       Log(LogLevel::kInfo, "link_up", {{"instance", address_}, {"generation", generation}});

@@ -13,6 +13,7 @@
 #include "common/base/flush_scope.h"
 #include "common/base/mutex.h"
 #include "common/rpc/channel.h"
+#include "gateway/lanes.h"
 #include "gateway/options.h"
 #include "im/internal/v1/link.grpc.pb.h"
 
@@ -57,6 +58,7 @@ class Link : private Flushable {
   uint64_t generation() const { return up_generation_.load(); }
   // Bytes that wait.
   size_t backlog() const { return backlog_.load(); }
+  Lanes& lanes() { return lanes_; }
 
   // false, and nothing done: that generation is over. Call Flush soon, without a lock; inside of a
   // FlushScope that happens at the scope's end.
@@ -84,6 +86,7 @@ class Link : private Flushable {
   const std::string gateway_id_;
   const LinkOptions* const options_;
   LinkEvents* const events_;
+  Lanes lanes_;
   const std::unique_ptr<pb::LinkService::Stub> stub_;
 
   std::atomic<uint64_t> up_generation_{0};

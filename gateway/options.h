@@ -52,6 +52,9 @@ struct LinkOptions {
   milliseconds retry{100};
   // Bytes that may wait on one link.
   size_t queue_bytes = 64 << 20;
+  // For how long a lane that refused a message gets no more. What waits in it lasts ten times as
+  // long, so that it does not become idle.
+  milliseconds lane_full{20};
   // Bytes put into one message, at least one item.
   size_t message_bytes = 512 << 10;
   // How far before the last sign of life a catch-up begins, and how much later it is repeated, for

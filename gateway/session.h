@@ -85,7 +85,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   void OnLinkDown(const Link& link, uint64_t generation);
   void OnOpened(const Link& link, uint64_t generation);
   void OnRefused(const Link& link, uint64_t generation, const common::v1::Failure& failure);
-  void OnAnswer(const Link& link, uint64_t generation, const pb::CallAnswer& answer);
+  void OnAnswer(Link* link, uint64_t generation, const pb::CallAnswer& answer);
   void OnDelivery(const Link& link, uint64_t generation, const std::string& event);
   void OnStatusSet(const Link& link, uint64_t generation, int status);
   void OnResumePageEnd(const Link& link, uint64_t generation);
@@ -128,7 +128,8 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
     uint32_t number = 0;
     int link = 0;
     uint64_t generation = 0;
-    int status = 0;  // of SetStatus
+    int status = 0;           // of SetStatus
+    int lane = Lanes::kNone;  // of SendMessage
   };
   struct Resume {
     int link = 0;

@@ -27,10 +27,25 @@ prometheus::Counter& FramesInCounter() {
       CounterFamily("im_gateway_frames_total", "Frames on streams.").Add({{"direction", "in"}});
   return counter;
 }
-prometheus::Family<prometheus::Counter>& CallsFamily() {
+prometheus::Counter& CallsCounter(Link::Service service, const pb::CallAnswer& answer) {
   static auto& family =
       CounterFamily("im_gateway_stream_calls_total", "Frames answered by a service.");
-  return family;
+  const auto counter = [](Link::Service of, const std::string& reason) -> prometheus::Counter& {
+    return family.Add(
+        {{"service", of == Link::Service::kChat ? "chat" : "presence"}, {"reason", reason}});
+  };
+  // Looking one up takes longer than all else that an answer needs.
+  static auto& chat_ok = counter(Link::Service::kChat, "OK");
+  static auto& presence_ok = counter(Link::Service::kPresence, "OK");
+  if (answer.has_failure()) return counter(service, answer.failure().reason());
+  return service == Link::Service::kChat ? chat_ok : presence_ok;
+}
+prometheus::Counter& OverloadedCounter() {
+  static auto& counter =
+      CounterFamily("im_gateway_overloaded_total",
+                    "Frames refused since the instance that they go to has too much to do.")
+          .Add({});
+  return counter;
 }
 
 }  // namespace
@@ -150,9 +165,12 @@ bool Session::TrySend(Call* call) {
   }
   Link* const link = PickOpened(service, key);
   if (link == nullptr) return false;
+  const int lane = call->number == kSendMessageFrame ? link->lanes().Of(static_cast<int64_t>(key))
+                                                     : Lanes::kNone;
   // An instance that does not keep up has enough to read for a while.
-  if (link->backlog() > context_->options.link_backlog) {
-    AnswerFailure(call->call_id, Error(Reason::OVERLOADED, {}, {.retry_after = milliseconds(500)}));
+  if (link->backlog() > context_->options.link_backlog || link->lanes().IsFull(lane)) {
+    OverloadedCounter().Increment();
+    if (call->call_id != 0) outbox_.KeepAnswer(OverloadedFrame(call->call_id));
     return true;
   }
   const uint64_t generation = PlaceOf(*link).generation;
@@ -165,7 +183,7 @@ bool Session::TrySend(Call* call) {
   session_call->set_trace_id(absl::StrCat(request_id_, "-", call->call_id));
   if (!Enqueue(link, generation, std::move(item))) return false;
   if (call->call_id != 0) {
-    pending_.push_back({call->call_id, call->number, link->index(), generation, status});
+    pending_.push_back({call->call_id, call->number, link->index(), generation, status, lane});
   }
   return true;
 }
@@ -184,12 +202,12 @@ void Session::SendWaiting() {
   waiting_ = std::move(still);
 }
 
-void Session::OnAnswer(const Link& link, uint64_t generation, const pb::CallAnswer& answer) {
+void Session::OnAnswer(Link* link, uint64_t generation, const pb::CallAnswer& answer) {
   {
     MutexLock lock(&mu_);
     if (!Alive()) return;
     const auto found = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& pending) {
-      return pending.call_id == answer.call_id() && pending.link == link.index() &&
+      return pending.call_id == answer.call_id() && pending.link == link->index() &&
              pending.generation == generation &&
              pending.number == static_cast<uint32_t>(answer.frame());
     });
@@ -197,15 +215,14 @@ void Session::OnAnswer(const Link& link, uint64_t generation, const pb::CallAnsw
     const Pending pending = *found;
     pending_.erase(found);
     if (answer.has_failure()) {
+      if (answer.failure().reason() == ReasonName(Reason::OVERLOADED))
+        link->lanes().SetFull(pending.lane);
       outbox_.KeepAnswer(FailureFrame(pending.call_id, answer.failure()));
     } else {
       outbox_.KeepAnswer(AnswerFrame(pending.call_id, pending.number, answer.response()));
-      if (pending.number == kSetStatusFrame) TakeStatus(link, pending.status);
+      if (pending.number == kSetStatusFrame) TakeStatus(*link, pending.status);
     }
-    CallsFamily()
-        .Add({{"service", link.service() == Link::Service::kChat ? "chat" : "presence"},
-              {"reason", answer.has_failure() ? answer.failure().reason() : "OK"}})
-        .Increment();
+    CallsCounter(link->service(), answer).Increment();
   }
   Settle();
 }

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/process.h"
+#include "common/bus/lane.h"
 #include "common/bus/link_server.h"
 #include "common/pg/pool.h"
 #include "common/rpc/channel.h"
@@ -53,10 +54,12 @@ int Run(const Options& options) {
   const std::vector<std::string> auth = rpc::ParseAddresses(options.auth);
   token::Watcher tokens({.addresses = auth, .tls = options.upstream_tls}, &verifier);
 
+  const int writer_count = WriterCount(options.writers);
   bus::LinkServer* links_of_epoch = nullptr;
-  Epoch epoch([&links_of_epoch](int64_t value) {
+  Epoch epoch([&links_of_epoch, writer_count](int64_t value) {
     internal::v1::ServiceHello hello;
     hello.set_epoch(value);
+    hello.set_lanes(writer_count);
     links_of_epoch->SetHello(hello);
   });
   ChatLinkHandler link_handler;
@@ -77,8 +80,7 @@ int Run(const Options& options) {
   Watermarks watermarks(&pool, &publisher, &own_log);
   RelationService relations(&contact_store);
   Contacts contacts(&contact_store, &directory, &own_log, &relations);
-  Writers writers(WriterCount(options.writers), {.database_url = options.database_url}, &publisher,
-                  &epoch);
+  Writers writers(writer_count, {.database_url = options.database_url}, &publisher, &epoch);
 
   Workers calls(options.database_connections * 2, kQueuedCalls);
   Workers resume_workers(2, kQueuedResumes);
@@ -148,7 +150,7 @@ int main(int argc, char** argv) {
   config
       .Add("writers.count", &options.writers,
            "Threads that store messages, each with a connection of its own; 0: one for two cores.")
-      ->check(CLI::Range(0, 64));
+      ->check(CLI::Range(0, im::bus::kMaxLanes));
   config.Add("upstreams.auth", &options.auth, "Addresses of im-auth, separated by commas.")
       ->required();
   im::rpc::AddUpstreamTlsOptions(&config, &options.upstream_tls);

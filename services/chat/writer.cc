@@ -10,6 +10,7 @@
 #include "common/base/flush_scope.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/bus/lane.h"
 
 namespace im::chat {
 namespace {
@@ -319,9 +320,7 @@ Writers::Writers(int count, const WriterOptions& options, Publisher* publisher, 
 }
 
 Writer& Writers::Of(int64_t conversation_id) {
-  // Ids are given out in sequence, so any mixing spreads them.
-  const uint64_t mixed = static_cast<uint64_t>(conversation_id) * 0x9e3779b97f4a7c15ULL;
-  return *writers_[(mixed >> 32) % writers_.size()];
+  return *writers_[bus::LaneOf(conversation_id, static_cast<int>(writers_.size()))];
 }
 
 }  // namespace im::chat

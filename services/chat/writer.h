@@ -125,7 +125,7 @@ class Writer {
   std::thread thread_;
 };
 
-// All writers of the process, and which conversation belongs to which.
+// All writers of the process, one for each lane.
 class Writers {
  public:
   Writers(int count, const WriterOptions& options, Publisher* publisher, Epoch* epoch);

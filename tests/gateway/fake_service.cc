@@ -31,6 +31,18 @@ absl::StatusOr<rpc::Identity> FakeAuthenticate(std::string_view token) {
   return identity;
 }
 
+namespace {
+
+pb::ServiceItem AnswerTo(const pb::SessionCall& call) {
+  pb::ServiceItem item;
+  item.mutable_answer()->set_session(call.session());
+  item.mutable_answer()->set_call_id(call.call_id());
+  item.mutable_answer()->set_frame(call.frame());
+  return item;
+}
+
+}  // namespace
+
 FakeService::FakeService(std::string address, int64_t epoch)
     : address_(std::move(address)), epoch_(epoch) {}
 
@@ -176,6 +188,7 @@ void FakeService::SayHello(int64_t epoch) {
   pb::ServiceItem item;
   item.mutable_hello()->set_instance_id("fake");
   item.mutable_hello()->set_epoch(epoch);
+  item.mutable_hello()->set_lanes(lanes);
   Say(item);
 }
 
@@ -219,11 +232,14 @@ void FakeService::FailResume(uint64_t session, const absl::Status& status) {
 }
 
 void FakeService::Answer(const pb::SessionCall& call, const std::string& response) {
-  pb::ServiceItem item;
-  item.mutable_answer()->set_session(call.session());
-  item.mutable_answer()->set_call_id(call.call_id());
-  item.mutable_answer()->set_frame(call.frame());
+  pb::ServiceItem item = AnswerTo(call);
   item.mutable_answer()->set_response(response);
+  Say(item);
+}
+
+void FakeService::Refuse(const pb::SessionCall& call, const absl::Status& status) {
+  pb::ServiceItem item = AnswerTo(call);
+  *item.mutable_answer()->mutable_failure() = rpc::ToFailure(status);
   Say(item);
 }
 

@@ -53,6 +53,7 @@ class FakeService : public pb::LinkService::Service {
   void EndResume(uint64_t session, int64_t position = 0);
   void FailResume(uint64_t session, const absl::Status& status);
   void Answer(const pb::SessionCall& call, const std::string& response);
+  void Refuse(const pb::SessionCall& call, const absl::Status& status);
 
   // Waits for the next item of this kind that no test has taken yet.
   pb::GatewayItem Take(pb::GatewayItem::ItemCase kind);
@@ -69,6 +70,8 @@ class FakeService : public pb::LinkService::Service {
   // Whether sessions are answered SessionOpened by themselves, and resumes ended. Default: both.
   std::atomic<bool> open_sessions{true};
   std::atomic<bool> end_resumes{true};
+  // As the hello says; default: nothing of lanes.
+  std::atomic<int> lanes{0};
   // Stops reading, and goes on beating.
   std::atomic<bool> deaf{false};
   // Stops reading and beating, as if stopped by SIGSTOP.

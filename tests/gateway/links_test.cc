@@ -3,6 +3,8 @@
 
 #include <thread>
 
+#include "common/base/error.h"
+#include "common/bus/lane.h"
 #include "common/rpc/status.h"
 #include "tests/gateway/fixture.h"
 
@@ -196,6 +198,92 @@ TEST_F(LinksTest, RefusesCallsToAnInstanceThatDoesNotKeepUp) {
   chat_->deaf = false;
   EXPECT_EQ(chat_->TakeCall().call_id(), 1U);
   EXPECT_EQ(chat_->links(), links);
+}
+
+// The lane of conversation 1 refuses a message; the gateway then does so by itself.
+class LanesTest : public LinksTest {
+ protected:
+  static constexpr int kLanes = 2;
+  LanesTest() {
+    options_.link.lane_full = std::chrono::minutes(10);
+    EXPECT_EQ(bus::LaneOf(1, kLanes), bus::LaneOf(same_, kLanes));
+    EXPECT_NE(bus::LaneOf(1, kLanes), bus::LaneOf(other_, kLanes));
+  }
+  void LetRefuse(Device* device, Reason reason) {
+    device->SendMessage(1, 1, "refused there");
+    chat_->Refuse(chat_->TakeCall(), Error(reason, {}, {.retry_after = milliseconds(500)}));
+    EXPECT_EQ(ReasonOf(device->Next()), reason);
+  }
+  // Whether a message to that conversation comes to the instance; else it is OVERLOADED.
+  bool Reaches(Device* device, int64_t conversation) {
+    device->SendMessage(2, conversation, "the next");
+    v1::ConnectRequest status;
+    status.set_call_id(3);
+    status.mutable_set_typing()->set_conversation_id(conversation);
+    device->Send(status);
+    // What the frame after it finds.
+    pb::SessionCall call = chat_->TakeCall();
+    const bool reached = call.call_id() == 2;
+    if (reached) {
+      chat_->Answer(call, {});
+      call = chat_->TakeCall();
+    }
+    chat_->Answer(call, {});
+    const v1::ServerFrame answer = device->Next();
+    EXPECT_EQ(answer.answer().call_id(), 2U);
+    if (!reached) {
+      EXPECT_EQ(ReasonOf(answer), Reason::OVERLOADED);
+      EXPECT_TRUE(answer.answer().failure().has_retry_after());
+    }
+    EXPECT_EQ(device->Next().answer().call_id(), 3U);
+    return reached;
+  }
+
+  // Conversations, of that lane and of the other one.
+  const int64_t same_ = 4;
+  const int64_t other_ = 2;
+};
+
+TEST_F(LanesTest, RefusesWhatAFullLaneWouldRefuse) {
+  chat_->lanes = kLanes;
+  Start();
+  auto alice = Live("1:10");
+  auto bob = Live("2:20");
+  EXPECT_TRUE(Reaches(bob.get(), same_));
+  LetRefuse(alice.get(), Reason::OVERLOADED);
+  EXPECT_FALSE(Reaches(alice.get(), 1));
+  EXPECT_FALSE(Reaches(bob.get(), same_));
+  EXPECT_TRUE(Reaches(bob.get(), other_));
+}
+
+TEST_F(LanesTest, AsksAgainAMomentLater) {
+  options_.link.lane_full = milliseconds(20);
+  chat_->lanes = kLanes;
+  Start();
+  auto alice = Live("1:10");
+  LetRefuse(alice.get(), Reason::OVERLOADED);
+  std::this_thread::sleep_for(milliseconds(30));
+  EXPECT_TRUE(Reaches(alice.get(), 1));
+}
+
+TEST_F(LanesTest, OtherRefusalsSayNothingOfALane) {
+  chat_->lanes = kLanes;
+  Start();
+  auto alice = Live("1:10");
+  LetRefuse(alice.get(), Reason::CONVERSATION_BUSY);
+  EXPECT_TRUE(Reaches(alice.get(), 1));
+}
+
+TEST_F(LanesTest, AnInstanceThatDoesNotSayHowManyIsAsked) {
+  chat_->lanes = kLanes;
+  Start();
+  auto alice = Live("1:10");
+  for (const int lanes : {0, -1, bus::kMaxLanes + 1}) {
+    chat_->lanes = lanes;
+    chat_->SayHello(7);
+    LetRefuse(alice.get(), Reason::OVERLOADED);
+    EXPECT_TRUE(Reaches(alice.get(), 1)) << lanes;
+  }
 }
 
 TEST_F(LinksTest, CallsThatWaitForAnInstanceAreBoundedInBytes) {
