@@ -31,7 +31,7 @@ struct SessionOptions {
   size_t queue_bytes = 256 << 10;
   // Calls and answers of one session that are under way; more are not read from its stream. Nor is
   // there more while calls of more than queue_bytes wait for an instance.
-  size_t calls_in_flight = 256;
+  size_t calls_in_flight = 1024;
   // Bytes that wait for an instance, beyond which calls to it are refused as OVERLOADED. What may
   // wait in all is far more, or a flood of calls would cut the link.
   size_t link_backlog = 4 << 20;

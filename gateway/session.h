@@ -12,6 +12,7 @@
 #include "common/base/mutex.h"
 #include "common/rpc/call.h"
 #include "gateway/door.h"
+#include "gateway/fifo.h"
 #include "gateway/hub.h"
 #include "gateway/limits.h"
 #include "gateway/options.h"
@@ -211,7 +212,7 @@ class Session : public SessionEvents, public std::enable_shared_from_this<Sessio
   bool leaving_ IM_GUARDED_BY(mu_) = false;
   std::list<Call> waiting_ IM_GUARDED_BY(mu_);
   size_t waiting_bytes_ IM_GUARDED_BY(mu_) = 0;  // of their bodies
-  std::vector<Pending> pending_ IM_GUARDED_BY(mu_);
+  Fifo<Pending> pending_ IM_GUARDED_BY(mu_);
   std::optional<Resume> resume_ IM_GUARDED_BY(mu_);
   std::optional<std::string> next_have_ IM_GUARDED_BY(mu_);
   std::optional<Time> resync_at_ IM_GUARDED_BY(mu_);

@@ -293,7 +293,7 @@ void Session::OnLinkDown(const Link& link, uint64_t generation) {
     Place& place = PlaceOf(link);
     if (!Alive() || generation < place.generation) return;
     place = Place{.generation = generation};
-    std::vector<Pending> pending;
+    Fifo<Pending> pending;
     for (const Pending& call : pending_) {
       if (call.link != link.index() || call.generation != generation) {
         pending.push_back(call);

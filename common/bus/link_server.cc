@@ -131,31 +131,28 @@ void Link::Cut() {
   if (!done_) context_->TryCancel();
 }
 
-bool Link::WaitForRoom(size_t bytes, std::chrono::milliseconds timeout) {
+bool Link::HasRoom() const {
+  return waiting_bytes_.load(std::memory_order_relaxed) <= server_->options_.room_bytes;
+}
+
+bool Link::WaitForRoom(std::chrono::milliseconds timeout) {
   const auto deadline = steady_clock::now() + timeout;
   MutexLock lock(&mu_);
-  while (!finished_ && !overflowed_ && waiting_bytes_ > bytes) {
+  while (!finished_ && !overflowed_ && !HasRoom()) {
     if (!drained_.WaitUntil(&mu_, deadline)) break;
   }
-  return !finished_ && !overflowed_ && waiting_bytes_ <= bytes;
+  return !finished_ && !overflowed_ && HasRoom();
 }
 
 void Link::WriteLocked() {
   out_.Clear();
   size_t bytes = 0;
-  size_t taken = 0;
-  while (taken < waiting_.size() && bytes < kMaxFrameBytes) {
-    bytes += waiting_[taken].ByteSizeLong() + 8;
-    *out_.add_items() = std::move(waiting_[taken]);
-    ++taken;
+  while (!waiting_.empty() && bytes < kMaxFrameBytes) {
+    bytes += waiting_.front().ByteSizeLong() + 8;
+    *out_.add_items() = std::move(waiting_.front());
+    waiting_.pop_front();
   }
-  if (taken == waiting_.size()) {
-    waiting_.clear();
-    waiting_bytes_ = 0;
-  } else {
-    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(taken));
-    waiting_bytes_ -= bytes;
-  }
+  waiting_bytes_ -= bytes;
   drained_.NotifyAll();
   writing_ = true;
   last_write_ = steady_clock::now();

@@ -7,8 +7,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <set>
@@ -56,9 +58,12 @@ class Link
   std::vector<int64_t> Users() const;
   // Ends the link; the gateway will come back.
   void Cut();
-  // Blocks, so never on a reaction thread: until no more than `bytes` wait to be written. False if
-  // the link is down, or the time is over.
-  bool WaitForRoom(size_t bytes, std::chrono::milliseconds timeout);
+  // Whether no more waits to be written than LinkServerOptions.room_bytes. What can wait, or be
+  // refused, does while there is no room, so that what is live is not late.
+  bool HasRoom() const;
+  // Blocks, so never on a reaction thread: until there is room. False if the link is down, or the
+  // time is over.
+  bool WaitForRoom(std::chrono::milliseconds timeout);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -91,8 +96,8 @@ class Link
   // Its queue was full: it is being cut, and takes nothing more.
   bool overflowed_ IM_GUARDED_BY(mu_) = false;
   bool writing_ IM_GUARDED_BY(mu_) = false;
-  std::vector<internal::v1::ServiceItem> waiting_ IM_GUARDED_BY(mu_);
-  size_t waiting_bytes_ IM_GUARDED_BY(mu_) = 0;
+  std::deque<internal::v1::ServiceItem> waiting_ IM_GUARDED_BY(mu_);
+  std::atomic<size_t> waiting_bytes_{0};  // changed under mu_
   std::chrono::steady_clock::time_point last_write_ IM_GUARDED_BY(mu_);
   std::chrono::steady_clock::time_point last_read_ IM_GUARDED_BY(mu_);
   internal::v1::AttachResponse out_;  // while writing_
@@ -127,7 +132,8 @@ struct LinkServerOptions {
   // known yet.
   std::function<bool()> ready;
   LinkHandler* handler = nullptr;
-  // Bytes that may wait on one link.
+  // Bytes that may wait on one link: a tenth of a second's; and at most, or it is cut.
+  size_t room_bytes = 1 << 20;
   size_t max_queue_bytes = 64 << 20;
 };
 

@@ -21,17 +21,17 @@ double WeightOfOld(steady_clock::duration age) { return std::exp(-Seconds(age).c
 
 prometheus::Counter& RefusedCounter() {
   static auto& counter =
-      CounterFamily("im_chat_overloaded_total", "Items refused since a writer had too much to do.")
+      CounterFamily("im_chat_overloaded_total", "Items refused since there was too much to do.")
           .Add({});
   return counter;
 }
+
+}  // namespace
 
 absl::Status Overloaded() {
   RefusedCounter().Increment();
   return Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(500)});
 }
-
-}  // namespace
 
 template <typename Item>
 absl::Status WriterQueue::PutInto(std::deque<Item>* queue, Item* item) {

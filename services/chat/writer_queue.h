@@ -20,6 +20,9 @@
 
 namespace im::chat {
 
+// The refusal of what there is no time for; counted.
+absl::Status Overloaded();
+
 // How long an item has waited, and may.
 struct Waiting {
   // When the caller gives up; frames of streams name no time.

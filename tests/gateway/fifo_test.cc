@@ -16,13 +16,18 @@ TEST(FifoTest, DoesAsADequeDoes) {
   std::mt19937 random(1);
   for (int step = 0; step < 100'000; ++step) {
     // Grows for a while, then shrinks for a while.
-    if (random() % 100 < (step / 500 % 2 == 0 ? 60U : 40U)) {
+    if (random() % 100 < (step / 500 % 2 == 0 ? 70U : 40U)) {
       fifo.push_back(std::make_unique<int>(step));
       deque.push_back(step);
     } else if (!deque.empty()) {
       ASSERT_EQ(*fifo.front(), deque.front());
       fifo.pop_front();
       deque.pop_front();
+    }
+    if (!deque.empty() && random() % 10 == 0) {
+      const auto place = static_cast<std::ptrdiff_t>(random() % deque.size());
+      fifo.erase(fifo.begin() + place);
+      deque.erase(deque.begin() + place);
     }
     ASSERT_EQ(fifo.size(), deque.size());
     ASSERT_EQ(fifo.empty(), deque.empty());
