@@ -1,5 +1,5 @@
-// Which lanes of an instance of chat are full, so that what it would refuse is refused here: an
-// overload is over the sooner the less a refusal costs, and one of its own costs a tenth.
+// Which lanes of an instance of chat are full, so that what it would refuse is refused here: under
+// overload that is most of the work, and what there is no time to refuse waits at the client.
 #pragma once
 
 #include <array>
