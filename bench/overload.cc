@@ -205,6 +205,8 @@ class Run {
       progress_.Done(static_cast<int64_t>(elapsed));
       std::this_thread::sleep_for(std::chrono::microseconds(500));
     }
+    // All of them are sent.
+    crowd_->loop()->Do([] {});
     over_.store(true);
     const auto since = [from] {
       return std::chrono::duration<double>(steady_clock::now() - from).count();

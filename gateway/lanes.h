@@ -19,7 +19,7 @@ class Lanes {
   // Of what waits in none, and of an instance that did not say how many lanes it has.
   static constexpr int kNone = -1;
 
-  // A lane that refused a message is full for that long.
+  // A lane is full for that long after a message to it was refused as OVERLOADED.
   explicit Lanes(Clock::duration full) : full_(full) {}
 
   // As the instance said.
@@ -29,7 +29,7 @@ class Lanes {
     return count > 0 ? bus::LaneOf(conversation_id, count) : kNone;
   }
 
-  // It refused a message.
+  // The instance refused a message to it.
   void SetFull(int lane) {
     if (lane != kNone) full_until_[lane].store(Clock::now() + full_, std::memory_order_relaxed);
   }

@@ -52,8 +52,8 @@ struct LinkOptions {
   milliseconds retry{100};
   // Bytes that may wait on one link.
   size_t queue_bytes = 64 << 20;
-  // For how long a lane that refused a message gets no more. What waits in it lasts ten times as
-  // long, so that it does not become idle.
+  // For how long no more messages go to a lane after the instance had no time for one. What waits
+  // there, or for this gateway, takes ten times as long, so that nothing becomes idle.
   milliseconds lane_full{20};
   // Bytes put into one message, at least one item.
   size_t message_bytes = 512 << 10;

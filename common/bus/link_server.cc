@@ -64,14 +64,16 @@ std::string Link::gateway_id() const {
 void Link::Send(ServiceItem item) {
   MutexLock lock(&mu_);
   if (finished_ || overflowed_) return;
-  waiting_bytes_ += item.ByteSizeLong() + 8;
-  waiting_.push_back(std::move(item));
+  const size_t bytes = item.ByteSizeLong() + 8;
+  waiting_bytes_ += bytes;
+  if (item.has_delivery()) delivery_bytes_ += bytes;
+  waiting_.push_back({std::move(item), bytes, steady_clock::now()});
   if (waiting_bytes_ > server_->options_.max_queue_bytes) {
     Log(LogLevel::kWarning, "link_overflow", {{"gateway", gateway_id_}});
     CutsCounter().Increment();
     overflowed_ = true;
     waiting_.clear();
-    waiting_bytes_ = 0;
+    waiting_bytes_ = delivery_bytes_ = 0;
     drained_.NotifyAll();
     context_->TryCancel();
     return;
@@ -131,25 +133,30 @@ void Link::Cut() {
   if (!done_) context_->TryCancel();
 }
 
-bool Link::HasRoom() const {
-  return waiting_bytes_.load(std::memory_order_relaxed) <= server_->options_.room_bytes;
+bool Link::IsLate() const {
+  MutexLock lock(&mu_);
+  return overflowed_ || (!waiting_.empty() &&
+                         steady_clock::now() - waiting_.front().since > server_->options_.late);
 }
 
-bool Link::WaitForRoom(std::chrono::milliseconds timeout) {
+bool Link::WaitForRoom(Part part, size_t bytes, std::chrono::milliseconds timeout) {
   const auto deadline = steady_clock::now() + timeout;
   MutexLock lock(&mu_);
-  while (!finished_ && !overflowed_ && !HasRoom()) {
+  const size_t& waiting = part == Part::kAll ? waiting_bytes_ : delivery_bytes_;
+  while (!finished_ && !overflowed_ && waiting > bytes) {
     if (!drained_.WaitUntil(&mu_, deadline)) break;
   }
-  return !finished_ && !overflowed_ && HasRoom();
+  return !finished_ && !overflowed_ && waiting <= bytes;
 }
 
 void Link::WriteLocked() {
   out_.Clear();
   size_t bytes = 0;
   while (!waiting_.empty() && bytes < kMaxFrameBytes) {
-    bytes += waiting_.front().ByteSizeLong() + 8;
-    *out_.add_items() = std::move(waiting_.front());
+    Waiting& next = waiting_.front();
+    bytes += next.bytes;
+    if (next.item.has_delivery()) delivery_bytes_ -= next.bytes;
+    *out_.add_items() = std::move(next.item);
     waiting_.pop_front();
   }
   waiting_bytes_ -= bytes;

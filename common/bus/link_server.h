@@ -7,7 +7,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -58,12 +57,14 @@ class Link
   std::vector<int64_t> Users() const;
   // Ends the link; the gateway will come back.
   void Cut();
-  // Whether no more waits to be written than LinkServerOptions.room_bytes. What can wait, or be
-  // refused, does while there is no room, so that what is live is not late.
-  bool HasRoom() const;
-  // Blocks, so never on a reaction thread: until there is room. False if the link is down, or the
-  // time is over.
-  bool WaitForRoom(std::chrono::milliseconds timeout);
+  // Whether the gateway is behind: what is to be written next has waited for longer than
+  // LinkServerOptions.late, and an answer would wait as long.
+  bool IsLate() const;
+  // Of what waits to be written: all, or what resumes deliver.
+  enum class Part { kAll, kDeliveries };
+  // Blocks, so never on a reaction thread: until no more than `bytes` of it wait. False if the link
+  // is down, or the time is over.
+  bool WaitForRoom(Part part, size_t bytes, std::chrono::milliseconds timeout);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -72,6 +73,12 @@ class Link
 
  private:
   friend class LinkServer;
+  struct Waiting {
+    internal::v1::ServiceItem item;
+    size_t bytes;
+    std::chrono::steady_clock::time_point since;
+  };
+
   void Begin();
   void Handle(internal::v1::GatewayItem* item);
   void Open(const internal::v1::OpenSession& open);
@@ -96,8 +103,9 @@ class Link
   // Its queue was full: it is being cut, and takes nothing more.
   bool overflowed_ IM_GUARDED_BY(mu_) = false;
   bool writing_ IM_GUARDED_BY(mu_) = false;
-  std::deque<internal::v1::ServiceItem> waiting_ IM_GUARDED_BY(mu_);
-  std::atomic<size_t> waiting_bytes_{0};  // changed under mu_
+  std::deque<Waiting> waiting_ IM_GUARDED_BY(mu_);
+  size_t waiting_bytes_ IM_GUARDED_BY(mu_) = 0;
+  size_t delivery_bytes_ IM_GUARDED_BY(mu_) = 0;  // among them
   std::chrono::steady_clock::time_point last_write_ IM_GUARDED_BY(mu_);
   std::chrono::steady_clock::time_point last_read_ IM_GUARDED_BY(mu_);
   internal::v1::AttachResponse out_;  // while writing_
@@ -132,9 +140,10 @@ struct LinkServerOptions {
   // known yet.
   std::function<bool()> ready;
   LinkHandler* handler = nullptr;
-  // Bytes that may wait on one link: a tenth of a second's; and at most, or it is cut.
-  size_t room_bytes = 1 << 20;
+  // Bytes that may wait on one link, or it is cut.
   size_t max_queue_bytes = 64 << 20;
+  // How long what waits may wait before no more is taken from that gateway than must be.
+  std::chrono::milliseconds late{300};
 };
 
 // Register with the server (rpc::ServerConfig.services). Thread-safe.

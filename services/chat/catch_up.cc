@@ -19,7 +19,8 @@ constexpr int64_t kEntriesAQuery = 1000;
 constexpr int64_t kBytesAQuery = 512 << 10;
 constexpr size_t kUsersAQuery = 1000;
 
-// What is live comes first: a catch-up goes on only while the link has room.
+// What is live comes first: a catch-up goes on only while no more than this waits on the link.
+constexpr size_t kRoom = 2 << 20;
 constexpr std::chrono::seconds kPatience{10};
 
 prometheus::Counter& CatchUpsCounter(bool complete) {
@@ -35,7 +36,7 @@ prometheus::Counter& EntriesCounter() {
 }
 
 absl::Status WaitForRoom(bus::Link* link) {
-  if (link->WaitForRoom(kPatience)) return absl::OkStatus();
+  if (link->WaitForRoom(bus::Link::Part::kAll, kRoom, kPatience)) return absl::OkStatus();
   return Error(Reason::OVERLOADED, "the link is full or down");
 }
 

@@ -10,8 +10,7 @@ namespace im::chat {
 
 void MessageService::Send(int64_t user, std::string_view request, const Origin& origin,
                           Deadline deadline, Done done) {
-  // The answer would be late.
-  if (origin.link != nullptr && !origin.link->HasRoom()) return done(Overloaded());
+  if (origin.link != nullptr && origin.link->IsLate()) return done(Overloaded(Busy::kGateway));
   absl::StatusOr<SendItem> item = ParseSendRequest(request);
   if (!item.ok()) return done(item.status());
   item->sender = user;

@@ -18,8 +18,9 @@ using internal::v1::ServiceItem;
 
 // Entries that one query looks at. What does not fit the page is looked at again for the next one.
 constexpr int64_t kMostEntriesAQuery = 2000;
-// Pages of many devices at once must not fill the link: they wait for room, and are given up when
-// that takes too long.
+// Pages of many devices at once must not fill the link, where they would make all else late: they
+// wait while more than this of them waits there, and are given up when that takes too long.
+constexpr size_t kRoom = 1 << 20;
 constexpr std::chrono::seconds kPatience{1};
 // Records of the own log that one query reads, of up to 2 KB each.
 constexpr int kMostRecordsAQuery = 100;
@@ -280,7 +281,7 @@ void ResumePasses::Work(const std::shared_ptr<Pass>& pass) {
 
 void ResumePasses::Run(const std::shared_ptr<Pass>& pass) {
   if (pass->IsCancelled()) return;
-  if (!pass->link->WaitForRoom(kPatience)) {
+  if (!pass->link->WaitForRoom(bus::Link::Part::kDeliveries, kRoom, kPatience)) {
     return Finish(pass, Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::seconds(1)}));
   }
   const auto started = std::chrono::steady_clock::now();

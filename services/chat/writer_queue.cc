@@ -19,17 +19,18 @@ constexpr double kWorthGathering = 1.5;
 // What came so long ago weighs in the pace.
 double WeightOfOld(steady_clock::duration age) { return std::exp(-Seconds(age).count() / 0.02); }
 
-prometheus::Counter& RefusedCounter() {
-  static auto& counter =
-      CounterFamily("im_chat_overloaded_total", "Items refused since there was too much to do.")
-          .Add({});
-  return counter;
+prometheus::Counter& RefusedCounter(Busy who) {
+  static auto& family =
+      CounterFamily("im_chat_overloaded_total", "Items refused since somebody had too much to do.");
+  static auto& writer = family.Add({{"busy", "writer"}});
+  static auto& gateway = family.Add({{"busy", "gateway"}});
+  return who == Busy::kWriter ? writer : gateway;
 }
 
 }  // namespace
 
-absl::Status Overloaded() {
-  RefusedCounter().Increment();
+absl::Status Overloaded(Busy who) {
+  RefusedCounter(who).Increment();
   return Error(Reason::OVERLOADED, {}, {.retry_after = std::chrono::milliseconds(500)});
 }
 
@@ -51,7 +52,7 @@ absl::Status WriterQueue::PutInto(std::deque<Item>* queue, Item* item) {
       return absl::OkStatus();
     }
   }
-  return Overloaded();
+  return Overloaded(Busy::kWriter);
 }
 
 template absl::Status WriterQueue::PutInto(std::deque<SendItem>*, SendItem*);
@@ -115,7 +116,7 @@ void WriterQueue::Close() {
 
 absl::Status WriterQueue::CheckWorth(const Waiting& waiting) const {
   if (waiting.deadline < std::chrono::system_clock::now()) return Error(Reason::DEADLINE_EXCEEDED);
-  if (steady_clock::now() - waiting.since > limits_.stale) return Overloaded();
+  if (steady_clock::now() - waiting.since > limits_.stale) return Overloaded(Busy::kWriter);
   return absl::OkStatus();
 }
 

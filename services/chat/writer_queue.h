@@ -20,8 +20,10 @@
 
 namespace im::chat {
 
+// Who has too much to do.
+enum class Busy { kWriter, kGateway };
 // The refusal of what there is no time for; counted.
-absl::Status Overloaded();
+absl::Status Overloaded(Busy who);
 
 // How long an item has waited, and may.
 struct Waiting {

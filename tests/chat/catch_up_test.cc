@@ -82,7 +82,7 @@ class CatchUpTest : public ::testing::Test {
   std::shared_ptr<bus::Link> FullLink() {
     const std::shared_ptr<bus::Link> link = links_.server.Links().at(0);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (link->HasRoom()) {
+    while (link->WaitForRoom(bus::Link::Part::kAll, 2 << 20, std::chrono::milliseconds(0))) {
       if (std::chrono::steady_clock::now() > deadline) {
         ADD_FAILURE() << "the link does not fill";
         break;

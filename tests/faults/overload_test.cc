@@ -76,10 +76,10 @@ class OverloadTest : public ::testing::Test {
     EXPECT_GT(result.refused, 0);
     EXPECT_EQ(result.untyped, 0);
     EXPECT_EQ(result.unanswered, 0);
+    EXPECT_LT(result.latency.max(), bound);
+    EXPECT_LT(result.unary_latency.max(), bound);
     if (kFigures) {
-      EXPECT_LT(result.latency.max(), bound);
       EXPECT_LT(result.refused_latency.Quantile(0.5), 500'000);
-      EXPECT_LT(result.unary_latency.max(), bound);
     }
     for (const auto& [what, count] : result.unary) {
       EXPECT_THAT(what,
@@ -157,7 +157,7 @@ TEST_F(OverloadTest, MoreLogInsThanCanBeHashed) {
   EXPECT_LT(steady_clock::now() - from, std::chrono::seconds(5));
 }
 
-// A device that reads nothing at all, not even what it asked for.
+// A device that reads nothing at all, not even what it asked for, again and again.
 class NeverReads
     : public grpc::ClientBidiReactor<gateway::v1::ConnectRequest, gateway::v1::ConnectResponse> {
  public:
@@ -171,8 +171,8 @@ class NeverReads
         grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments));
     client::AddToken(&context_, token);
     stub_->async()->Connect(&context_, this);
-    hello_.mutable_hello()->mutable_have()->set_only_listed(true);
-    StartWrite(&hello_);
+    frame_.mutable_hello()->mutable_have()->set_only_listed(true);
+    StartWrite(&frame_);
     AddHold();
     StartCall();
   }
@@ -181,12 +181,20 @@ class NeverReads
     RemoveHold();
     done_.get_future().wait();
   }
+  // Until it is not read from any more. The gateway answers these by itself.
+  void OnWriteDone(bool ok) override {
+    if (!ok) return;
+    const uint64_t call_id = frame_.call_id() + 1;
+    frame_.Clear();
+    frame_.set_call_id(call_id);
+    StartWrite(&frame_);
+  }
   void OnDone(const grpc::Status&) override { done_.set_value(); }
 
  private:
   std::unique_ptr<gateway::v1::GatewayService::Stub> stub_;
   grpc::ClientContext context_;
-  gateway::v1::ConnectRequest hello_;
+  gateway::v1::ConnectRequest frame_;
   std::promise<void> done_;
 };
 
@@ -209,6 +217,7 @@ TEST_F(OverloadTest, AClientThatNeverReadsCostsAtMostItsQueue) {
   };
   const auto anns = *client::Channel::Open({.server = stack.address()});
   const std::string ann = token_of(accounts->front(), anns);
+  const size_t before = stack.PeakMemory("gateway");
   std::vector<std::unique_ptr<NeverReads>> deaf;
   std::vector<int64_t> chats;
   for (int i = 1; i <= kClients; ++i) {
@@ -220,7 +229,6 @@ TEST_F(OverloadTest, AClientThatNeverReadsCostsAtMostItsQueue) {
     ASSERT_TRUE(opened.ok()) << opened.status();
     chats.push_back(opened->conversation().conversation_id());
   }
-  const size_t before = stack.PeakMemory("gateway");
   const size_t chat_before = stack.PeakMemory("chat");
   // Each gets its own, so that no bytes are shared.
   std::vector<std::thread> senders;
@@ -243,9 +251,9 @@ TEST_F(OverloadTest, AClientThatNeverReadsCostsAtMostItsQueue) {
   std::printf("%d clients that never read: gateway %zu KiB each, chat %zu MiB\n", kClients,
               each >> 10, (stack.PeakMemory("chat") - chat_before) / kMiB);
   EXPECT_EQ(stack.Log("gateway").find("session_ended"), std::string::npos);
-  // Its queue of 256 KB, a frame under way, and what the allocator needs.
+  // Its queue of 256 KB, a frame under way, 1,024 answers, and what the allocator needs.
   if (kFigures) {
-    EXPECT_LT(each, 400U << 10);
+    EXPECT_LT(each, 700U << 10);
   }
   EXPECT_GT(each, 100U << 10) << "their queues were not filled";
   if (kFigures) {

@@ -278,9 +278,14 @@ TEST_F(LanesTest, AnInstanceThatDoesNotSayHowManyIsAsked) {
   chat_->lanes = kLanes;
   Start();
   auto alice = Live("1:10");
+  int64_t seq = 0;
   for (const int lanes : {0, -1, bus::kMaxLanes + 1}) {
     chat_->lanes = lanes;
     chat_->SayHello(7);
+    // After which the hello was heard.
+    ++seq;
+    chat_->Publish({1}, ChatEvent(5, seq), {}, 5, seq);
+    EXPECT_EQ(SeqOf(alice->Next()), seq);
     LetRefuse(alice.get(), Reason::OVERLOADED);
     EXPECT_TRUE(Reaches(alice.get(), 1)) << lanes;
   }
