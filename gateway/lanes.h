@@ -35,9 +35,7 @@ class Lanes {
   }
   // It did so a moment ago.
   bool IsFull(int lane) const {
-    if (lane == kNone) return false;
-    const Clock::time_point until = full_until_[lane].load(std::memory_order_relaxed);
-    return until != Clock::time_point() && Clock::now() < until;
+    return lane != kNone && Clock::now() < full_until_[lane].load(std::memory_order_relaxed);
   }
 
  private:

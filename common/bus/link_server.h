@@ -142,7 +142,7 @@ struct LinkServerOptions {
   LinkHandler* handler = nullptr;
   // Bytes that may wait on one link, or it is cut.
   size_t max_queue_bytes = 64 << 20;
-  // How long what waits may wait before no more is taken from that gateway than must be.
+  // How long what is next may have waited before the gateway counts as behind.
   std::chrono::milliseconds late{300};
 };
 

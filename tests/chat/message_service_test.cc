@@ -68,5 +68,32 @@ TEST_F(MessageServiceTest, RefusesThroughAGatewayThatDoesNotTakeItsAnswers) {
   EXPECT_TRUE(Send({link, 1}).ok());
 }
 
+// What is live leaves resumes their room.
+TEST_F(MessageServiceTest, WhatResumesDeliverIsCountedApart) {
+  TestGateway gateway(&links_);
+  gateway.Open(1, kAlice);
+  const std::shared_ptr<bus::Link> link = links_.server.Links().at(0);
+  gateway.Hold(true);
+  for (int i = 0; i < 64; ++i) {
+    internal::v1::ServiceItem item;
+    item.mutable_publication()->set_event(std::string(64 << 10, 'x'));
+    link->Send(std::move(item));
+  }
+  EXPECT_FALSE(link->WaitForRoom(bus::Link::Part::kAll, 1 << 20, std::chrono::seconds(1)));
+  EXPECT_TRUE(link->WaitForRoom(bus::Link::Part::kDeliveries, 0, std::chrono::seconds(0)));
+}
+
+// It will have no answers at all.
+TEST_F(MessageServiceTest, RefusesThroughALinkThatIsBeingCut) {
+  TestGateway gateway(&links_);
+  gateway.Open(1, kAlice);
+  const std::shared_ptr<bus::Link> link = links_.server.Links().at(0);
+  gateway.Hold(true);
+  internal::v1::ServiceItem item;
+  item.mutable_publication()->set_event(std::string((64 << 20) + 1, 'x'));
+  link->Send(std::move(item));
+  EXPECT_EQ(ReasonOf(Send({link, 1})), Reason::OVERLOADED);
+}
+
 }  // namespace
 }  // namespace im::chat

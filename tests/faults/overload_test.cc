@@ -95,8 +95,8 @@ TEST_F(OverloadTest, ThreeTimesWhatPostgresqlCanTake) {
   Stack stack;
   SlowStores(&stack, "0.3");
   const bench::OverloadResult result = Overload(&stack, 6);
-  // What has waited five seconds is not begun any more.
-  ExpectServed(result, 8'000'000);
+  // The writers' two seconds, a batch, and as much again for a machine with other things to do.
+  ExpectServed(result, 6'000'000);
   // The last stores take their time after the load, too.
   EXPECT_GT(result.seconds, 6.1);
 }
@@ -105,6 +105,7 @@ TEST_F(OverloadTest, ThreeTimesWhatPostgresqlCanTake) {
 // long as the overload lasts.
 TEST_F(OverloadTest, ThreeTimesWhatTheCoresCanTake) {
   Stack stack;
+  // What has waited five seconds is not begun any more; and a batch, on cores that are all busy.
   ExpectServed(Overload(&stack, 8), 8'000'000);
 }
 
@@ -157,11 +158,11 @@ TEST_F(OverloadTest, MoreLogInsThanCanBeHashed) {
   EXPECT_LT(steady_clock::now() - from, std::chrono::seconds(5));
 }
 
-// A device that reads nothing at all, not even what it asked for, again and again.
+// A device that reads nothing at all, not even what it asked for; and goes on asking if it `calls`.
 class NeverReads
     : public grpc::ClientBidiReactor<gateway::v1::ConnectRequest, gateway::v1::ConnectResponse> {
  public:
-  NeverReads(const std::string& server, const std::string& token) {
+  NeverReads(const std::string& server, const std::string& token, bool calls) : calls_(calls) {
     // Its transport takes no more by itself than it must.
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -183,7 +184,7 @@ class NeverReads
   }
   // Until it is not read from any more. The gateway answers these by itself.
   void OnWriteDone(bool ok) override {
-    if (!ok) return;
+    if (!ok || !calls_) return;
     const uint64_t call_id = frame_.call_id() + 1;
     frame_.Clear();
     frame_.set_call_id(call_id);
@@ -192,13 +193,24 @@ class NeverReads
   void OnDone(const grpc::Status&) override { done_.set_value(); }
 
  private:
+  const bool calls_;
   std::unique_ptr<gateway::v1::GatewayService::Stub> stub_;
   grpc::ClientContext context_;
   gateway::v1::ConnectRequest frame_;
   std::promise<void> done_;
 };
 
-TEST_F(OverloadTest, AClientThatNeverReadsCostsAtMostItsQueue) {
+// Whether its clients call, and what each may cost.
+class NeverReadsTest : public OverloadTest,
+                       public ::testing::WithParamInterface<std::pair<bool, size_t>> {};
+INSTANTIATE_TEST_SUITE_P(
+    , NeverReadsTest,
+    // Its queue of 256 KB, a frame under way, and what the allocator needs; and 1,024 answers.
+    ::testing::Values(std::pair(false, 400U << 10), std::pair(true, 700U << 10)),
+    [](const auto& of) { return of.param.first ? "AndCalls" : "AndIsSilent"; });
+
+TEST_P(NeverReadsTest, CostsAtMostItsQueue) {
+  const auto [calls, most] = GetParam();
   constexpr int kClients = 300;
   // More than a queue of 256 KB and what the client's transport takes by itself.
   constexpr int kMessages = 24;
@@ -222,7 +234,7 @@ TEST_F(OverloadTest, AClientThatNeverReadsCostsAtMostItsQueue) {
   std::vector<int64_t> chats;
   for (int i = 1; i <= kClients; ++i) {
     const std::string token = token_of((*accounts)[static_cast<size_t>(i)], anns);
-    deaf.push_back(std::make_unique<NeverReads>(stack.address(), token));
+    deaf.push_back(std::make_unique<NeverReads>(stack.address(), token, calls));
     chat::v1::OpenDirectRequest open;
     open.set_user_id((*accounts)[static_cast<size_t>(i)].user_id);
     const auto opened = anns->Call(&chat::v1::ConversationService::Stub::OpenDirect, open, ann);
@@ -248,12 +260,12 @@ TEST_F(OverloadTest, AClientThatNeverReadsCostsAtMostItsQueue) {
   for (std::thread& sender : senders) sender.join();
   const size_t each = (stack.PeakMemory("gateway") - before) / kClients;
   RecordProperty("gateway_kib_each", static_cast<int>(each >> 10));
-  std::printf("%d clients that never read: gateway %zu KiB each, chat %zu MiB\n", kClients,
-              each >> 10, (stack.PeakMemory("chat") - chat_before) / kMiB);
+  std::printf("%d clients that never read%s: gateway %zu KiB each, chat %zu MiB\n", kClients,
+              calls ? " and call" : "", each >> 10,
+              (stack.PeakMemory("chat") - chat_before) / kMiB);
   EXPECT_EQ(stack.Log("gateway").find("session_ended"), std::string::npos);
-  // Its queue of 256 KB, a frame under way, 1,024 answers, and what the allocator needs.
   if (kFigures) {
-    EXPECT_LT(each, 700U << 10);
+    EXPECT_LT(each, most);
   }
   EXPECT_GT(each, 100U << 10) << "their queues were not filled";
   if (kFigures) {

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "common/base/error.h"
+#include "common/base/metrics.h"
 #include "common/bus/lane.h"
 #include "common/rpc/status.h"
 #include "tests/gateway/fixture.h"
@@ -217,11 +218,11 @@ class LanesTest : public LinksTest {
   // Whether a message to that conversation comes to the instance; else it is OVERLOADED.
   bool Reaches(Device* device, int64_t conversation) {
     device->SendMessage(2, conversation, "the next");
-    v1::ConnectRequest status;
-    status.set_call_id(3);
-    status.mutable_set_typing()->set_conversation_id(conversation);
-    device->Send(status);
-    // What the frame after it finds.
+    // No message, so it comes to the instance, behind what does.
+    v1::ConnectRequest typing;
+    typing.set_call_id(3);
+    typing.mutable_set_typing()->set_conversation_id(conversation);
+    device->Send(typing);
     pb::SessionCall call = chat_->TakeCall();
     const bool reached = call.call_id() == 2;
     if (reached) {
@@ -251,9 +252,12 @@ TEST_F(LanesTest, RefusesWhatAFullLaneWouldRefuse) {
   auto bob = Live("2:20");
   EXPECT_TRUE(Reaches(bob.get(), same_));
   LetRefuse(alice.get(), Reason::OVERLOADED);
+  auto& counter = CounterFamily("im_gateway_overloaded_total", "").Add({});
+  const double before = counter.Value();
   EXPECT_FALSE(Reaches(alice.get(), 1));
   EXPECT_FALSE(Reaches(bob.get(), same_));
   EXPECT_TRUE(Reaches(bob.get(), other_));
+  EXPECT_EQ(counter.Value(), before + 2);
 }
 
 TEST_F(LanesTest, AsksAgainAMomentLater) {
