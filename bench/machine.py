@@ -35,6 +35,19 @@ def _fdatasync_ms(folder):
     return 1000 * statistics.median(taken)
 
 
+def _idle():
+    """What a core does that has nothing to do; waking a halted one of a virtual machine goes through its host."""
+    def read(path):
+        try:
+            return pathlib.Path(path).read_text(encoding="utf-8").strip()
+        except OSError:
+            return ""
+    governor = read("/sys/devices/system/cpu/cpuidle/current_governor") or "unknown"
+    polling = read("/sys/module/haltpoll/parameters/guest_halt_poll_ns") if governor == "haltpoll" else ""
+    return f"cpuidle governor {governor}" + (f", guest_halt_poll_ns {int(polling):,} (Linux's default: 200,000)"
+                                             if polling else "")
+
+
 def describe(home):
     with open("/proc/cpuinfo", encoding="utf-8") as info:
         model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "unknown")
@@ -46,6 +59,7 @@ def describe(home):
 | | |
 |---|---|
 | processor | {os.cpu_count()} cores, {model}, shared by services, PostgreSQL and the load generator |
+| idle cores | {_idle()} |
 | memory | {memory:.0f} GiB |
 | kernel | Linux {platform.release().split('-')[0]} |
 | disk | fdatasync of 8 KB: {_fdatasync_ms(home):.2f} ms in the median |

@@ -82,15 +82,17 @@ int main(int argc, char** argv) {
 
   // What the scenarios that report an Outcome share.
   im::bench::TargetOptions target;
-  bool json = false;
+  im::bench::RunOptions run;
   const auto add = [&](const char* name, const char* what, const char* example,
                        std::function<im::bench::Outcome(const im::bench::Target&)> measure) {
     CLI::App* command = app.add_subcommand(name, what);
-    command->add_flag("--json", json, "Print one JSON object");
+    command->add_flag("--json", run.json, "Print one JSON object");
+    command->add_flag("--keep-awake", run.keep_awake,
+                      "Idle cores poll meanwhile instead of halting (root only)");
     AddTargetOptions(command, &target);
     command->footer(std::string("Example: im-bench ") + example);
     command->callback([&, measure = std::move(measure)] {
-      exit_status = im::bench::RunScenario(target, json, measure);
+      exit_status = im::bench::RunScenario(target, run, measure);
     });
     return command;
   };

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "bench/awake.h"
 
 namespace im::bench {
 
@@ -97,14 +99,26 @@ int Report(const Outcome& outcome, bool json) {
   return outcome.Passed() ? 0 : 1;
 }
 
-int RunScenario(const TargetOptions& options, bool json,
+int RunScenario(const TargetOptions& target_options, const RunOptions& options,
                 const std::function<Outcome(const Target&)>& scenario) {
-  const auto target = FindTarget(options);
-  if (!target.ok()) {
-    std::fprintf(stderr, "im-bench: %s\n", target.status().ToString().c_str());
+  const auto cannot = [](const absl::Status& why) {
+    std::fprintf(stderr, "im-bench: %s\n", why.ToString().c_str());
     return 2;
+  };
+  const auto target = FindTarget(target_options);
+  if (!target.ok()) return cannot(target.status());
+  std::optional<AwakeCores> awake;
+  if (options.keep_awake) {
+    absl::StatusOr<AwakeCores> kept = AwakeCores::Keep();
+    if (!kept.ok()) return cannot(kept.status());
+    awake = *std::move(kept);
   }
-  return Report(scenario(*target), json);
+  Outcome outcome = scenario(*target);
+  if (awake) {
+    outcome.more.Add("kept_awake", 1);
+    absl::StrAppend(&outcome.more_text, "idle cores kept awake\n");
+  }
+  return Report(outcome, options.json);
 }
 
 }  // namespace im::bench

@@ -57,8 +57,14 @@ void Measure(const Target& target, double seconds, Progress* progress,
 
 // Prints it; the exit status of the command.
 int Report(const Outcome& outcome, bool json);
+struct RunOptions {
+  bool json = false;
+  // See bench/awake.h.
+  bool keep_awake = false;
+};
+
 // Finds the target, runs the scenario, reports.
-int RunScenario(const TargetOptions& options, bool json,
+int RunScenario(const TargetOptions& target_options, const RunOptions& options,
                 const std::function<Outcome(const Target&)>& scenario);
 
 }  // namespace im::bench
