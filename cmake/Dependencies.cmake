@@ -15,6 +15,14 @@ pkg_check_modules(JWT REQUIRED IMPORTED_TARGET libjwt)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
 pkg_check_modules(GRPCPP REQUIRED IMPORTED_TARGET grpc++)
 find_package(prometheus-cpp CONFIG REQUIRED)
+
+# malloc and operator new of the programs on a message's way, for who links it. Sanitizers bring their own.
+add_library(im_allocator INTERFACE)
+if(NOT IM_SANITIZE AND NOT IM_FUZZ)
+  find_package(mimalloc CONFIG REQUIRED)
+  target_link_libraries(im_allocator INTERFACE mimalloc)
+endif()
+
 if(IM_TESTS)
   find_package(GTest REQUIRED)
 endif()

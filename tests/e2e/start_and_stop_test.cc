@@ -39,6 +39,17 @@ TEST(StartTest, AnAddressInUseIsSaid) {
   }
 }
 
+// Sanitizers bring their own.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(StartTest, ProgramsOnAMessagesWayAllocateByMimalloc) {
+  for (const char* name : {"gateway", "chat"}) {
+    const Outcome outcome = RunProgram({IM_BINARY_DIR "/bin/im-" + std::string(name), "--help"}, "",
+                                       {"MIMALLOC_SHOW_STATS=1"});
+    EXPECT_THAT(outcome.err, HasSubstr("heap stats")) << name;
+  }
+}
+#endif
+
 // Some calls between services need no token.
 TEST(StartTest, ServicesDoNotServeAnybodyOnTheNetwork) {
   Stack stack({.tls = true});
