@@ -57,9 +57,10 @@ class Append {
     if (target_.database_url.empty()) {
       return absl::FailedPreconditionError("the append needs the database: --database");
     }
+    IM_ASSIGN_OR_RETURN(const int writers, Writers());
     IM_ASSIGN_OR_RETURN(crowd_, Crowd::Gather(target_, "append", 2 * options_.pairs, &progress_));
     IM_RETURN_IF_ERROR(Open());
-    store_ = std::make_unique<Store>(target_.database_url, Writers());
+    store_ = std::make_unique<Store>(target_.database_url, writers);
     loop().Do([this] {
       for (Flow& flow : flows_) Send(&flow);
     });
@@ -78,9 +79,9 @@ class Append {
     outcome_->per_second = static_cast<double>(outcome_->latency.count()) / outcome_->seconds;
     outcome_->more.Add("pairs", options_.pairs)
         .Add("window", options_.window)
-        .Add("writers", Writers());
+        .Add("writers", writers);
     outcome_->more_text = absl::StrFormat("%d conversations, window %d, %d writers\n",
-                                          options_.pairs, options_.window, Writers());
+                                          options_.pairs, options_.window, writers);
     IM_RETURN_IF_ERROR(Judge());
     return Failure();
   }
@@ -89,9 +90,12 @@ class Append {
   ClientLoop& loop() { return *crowd_->loop(); }
 
   // As many as im-chat has.
-  int Writers() const {
+  absl::StatusOr<int> Writers() const {
+    IM_ASSIGN_OR_RETURN(const std::string setting, SettingOf(target_, "chat", "writers.count"));
     int count = 0;
-    if (!absl::SimpleAtoi(SettingOf(target_, "chat", "writers", "count"), &count)) count = 0;
+    if (!setting.empty() && !absl::SimpleAtoi(setting, &count)) {
+      return absl::InvalidArgumentError("writers.count is no number: " + setting);
+    }
     return chat::WriterCount(count);
   }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 
@@ -32,13 +31,9 @@ struct Target {
 
 absl::StatusOr<Target> FindTarget(const TargetOptions& options);
 
-// What a service of the set-up is configured to; empty if that is not what is measured, or the
-// service's own default.
-std::string SettingOf(const Target& target, const std::string& service, std::string_view section,
-                      std::string_view key);
-
-// The value of a key in a configuration file of a daemon (see common/base/config.h); empty if it is
-// not there.
-std::string ConfiguredValue(std::string_view text, std::string_view section, std::string_view key);
+// What a service of the set-up is configured to ("section.name"); empty if that is not what is
+// measured, or the service's own default.
+absl::StatusOr<std::string> SettingOf(const Target& target, const std::string& service,
+                                      const std::string& key);
 
 }  // namespace im::bench

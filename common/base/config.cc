@@ -1,14 +1,18 @@
 #include "common/base/config.h"
 
 #include <cctype>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <map>
 #include <memory>
-#include <sstream>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/config_file.h"
 #include "common/base/log.h"
 #include "common/base/secrets.h"
 #include "common/base/usage.h"
@@ -26,52 +30,29 @@ std::string EnvironmentName(const std::string& key) {
 
 // As it stands in a file: numbers bare, all else quoted; without the passwords in it.
 std::string ValueOf(const CLI::Option& option) {
-  std::string value = option.count() > 0 ? option.as<std::string>() : option.get_default_str();
-  const bool is_bool = option.get_type_name() == "BOOLEAN";
-  if (is_bool) return value == "1" || value == "true" ? "true" : "false";
-  value = WithoutPasswords(value);
-  return value.empty() ? "\"\"" : CLI::detail::convert_arg_for_ini(value);
+  if (option.get_type_name() == "BOOLEAN") return option.as<bool>() ? "true" : "false";
+  const auto value = option.as<std::string>();
+  int64_t number = 0;
+  const bool is_number = absl::SimpleAtoi(value, &number) && absl::StrCat(number) == value;
+  return is_number ? value : QuotedConfigValue(WithoutPasswords(value));
 }
 
-// CLI11 takes a # inside of quotes for a comment, too: here only those that are one are cut off.
-std::string WithoutComments(std::istream& input) {
-  std::string text, line;
-  while (std::getline(input, line)) {
-    char quote = 0;
-    for (const char c : line) {
-      if (quote == 0 && c == '#') break;
-      if (quote == 0 && (c == '"' || c == '\'')) {
-        quote = c;
-      } else if (c == quote) {
-        quote = 0;
-      }
-      text += c;
-    }
-    text += '\n';
-  }
-  return text;
-}
-
-// CLI11 sees sections of a file as subcommands; ours are part of the option's name.
-class SectionedConfig : public CLI::ConfigTOML {
+// CLI11's own reader loses what is quoted with blanks, commas, # and both kinds of quotes in it.
+class SectionedConfig : public CLI::Config {
  public:
-  SectionedConfig() { commentChar = '\0'; }
-
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    std::istringstream text(WithoutComments(input));
-    std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(text);
-    std::vector<CLI::ConfigItem> flat;
-    for (CLI::ConfigItem& item : items) {
-      if (item.name == "++" || item.name == "--") continue;  // a section opens or closes
-      for (auto parent = item.parents.rbegin(); parent != item.parents.rend(); ++parent) {
-        item.name = *parent + "." + item.name;
-      }
-      item.parents.clear();
+    auto entries = ReadConfigFile(input);
+    if (!entries.ok()) throw CLI::ConfigError(std::string(entries.status().message()));
+    std::vector<CLI::ConfigItem> items;
+    for (ConfigEntry& entry : *entries) {
       // CLI11 would let the file win over the environment.
-      if (std::getenv(EnvironmentName(item.name).c_str()) != nullptr) continue;
-      flat.push_back(std::move(item));
+      if (std::getenv(EnvironmentName(entry.key).c_str()) != nullptr) continue;
+      CLI::ConfigItem item;
+      item.name = std::move(entry.key);
+      item.inputs = {std::move(entry.value)};
+      items.push_back(std::move(item));
     }
-    return flat;
+    return items;
   }
 
   std::string to_config(const CLI::App* app, bool, bool, std::string) const override {

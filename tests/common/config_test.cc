@@ -93,13 +93,28 @@ TEST_F(ConfigTest, AnUnknownFlagIsAnError) {
 }
 
 TEST_F(ConfigTest, WhatIsPrintedIsReadBack) {
+  const std::string name = "q \"x\" 'y' #\\";
   EXPECT_EQ(
-      Parse({"--writers.count=7", "--door.name=q \"x\"", "--door.open=false", "--print-config"}),
+      Parse({"--writers.count=7", "--door.name=" + name, "--door.open=false", "--print-config"}),
       0);
   Write(out_);
   EXPECT_EQ(Parse({}), -1) << err_ << out_;
   EXPECT_EQ(count_, 7);
+  EXPECT_EQ(text_, name);
   EXPECT_FALSE(open_);
+}
+
+TEST_F(ConfigTest, AYesIsPrintedAsSuch) {
+  Write("[door]\nname = x\nopen = yes\n");
+  EXPECT_EQ(Parse({"--print-config"}), 0) << err_;
+  EXPECT_TRUE(open_);
+  EXPECT_THAT(out_, HasSubstr("open = true"));
+}
+
+TEST_F(ConfigTest, ALineThatIsNoneIsNamedWithItsFile) {
+  Write("[door]\nname = \"x\n");
+  EXPECT_EQ(Parse({}), 2);
+  EXPECT_THAT(err_, HasSubstr(path_ + ": line 2: a quote is not closed"));
 }
 
 TEST_F(ConfigTest, APasswordOnTheCommandLineIsRefused) {

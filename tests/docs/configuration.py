@@ -13,8 +13,11 @@ HEAD = """# Configuration
 
 Every daemon takes a file (`--config FILE`), environment variables and flags, each weighing more than the one
 before. The key `listen` in section `[server]` is `IM_SERVER_LISTEN` in the environment and `--server.listen`
-on the command line. An unknown key is an error that names it. `--print-config` prints what is in force,
-`--help` the reference with the allowed values.
+on the command line. `--print-config` prints what is in force, `--help` the reference with the allowed values.
+
+The file is plain TOML: sections, and a key and its value a line, numbers bare and text in quotes; `\\"` and
+`\\\\` stand for `"` and `\\` within double quotes, single quotes take text as it is. An unknown key, a key set
+twice and a line that is none are errors that name the key or the line.
 
 Below are the defaults, as `--print-config` prints them. This file is made by
 `tests/docs/configuration.py BIN docs/configuration.md --write`; a test compares.

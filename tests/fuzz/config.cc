@@ -11,6 +11,7 @@
 #include <optional>
 #include <sstream>
 
+#include "common/base/config_file.h"
 #include "common/rpc/channel.h"
 #include "gateway/address.h"
 #include "tests/fuzz/check.h"
@@ -70,6 +71,13 @@ Result Parse(const ConfigFile& file, bool print) {
   return result;
 }
 
+void CheckQuoting(const std::string& value) {
+  std::istringstream file("[a]\nb = " + QuotedConfigValue(value) + " # c");
+  const auto entries = ReadConfigFile(file);
+  Check(entries.ok() && entries->size() == 1 && entries->front().value == value,
+        "what is quoted is read back");
+}
+
 void CheckValues(const GatewayConfig& values) {
   Check(values.drain_seconds >= 0 && values.drain_seconds <= 600, "drain_seconds has its bounds");
   Check(values.heartbeat_seconds >= 1 && values.heartbeat_seconds <= 3600,
@@ -96,6 +104,7 @@ void CheckValues(const GatewayConfig& values) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace im::gateway;  // NOLINT: one function
   static auto* const file = new ConfigFile;
+  CheckQuoting(std::string(im::fuzz::Bytes(data, size)));
   file->Write(im::fuzz::Bytes(data, size));
   const Result run = Parse(*file, false);
   Check(!run.exit_code || *run.exit_code == 2, "a file is taken or refused");

@@ -1,0 +1,118 @@
+#include "common/base/config_file.h"
+
+#include <cstddef>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace im {
+namespace {
+
+// What stands behind the backslash, and what it means.
+constexpr absl::string_view kEscapes = "\"\\nrt";
+constexpr absl::string_view kEscaped = "\"\\\n\r\t";
+
+absl::Status Error(absl::string_view what) { return absl::InvalidArgumentError(what); }
+
+bool EndsHere(absl::string_view rest) {
+  rest = absl::StripLeadingAsciiWhitespace(rest);
+  return rest.empty() || rest.front() == '#';
+}
+
+// `rest` begins behind the opening quote, and ends up behind the closing one.
+absl::StatusOr<std::string> ReadQuoted(char quote, absl::string_view* rest) {
+  std::string value;
+  for (size_t at = 0; at < rest->size(); ++at) {
+    char c = (*rest)[at];
+    if (c == quote) {
+      rest->remove_prefix(at + 1);
+      return value;
+    }
+    if (c == '\\' && quote == '"') {
+      const size_t escape = ++at < rest->size() ? kEscapes.find((*rest)[at]) : kEscapes.npos;
+      if (escape == kEscapes.npos) {
+        return Error("\\ within \"\" stands before one of \" \\ n r t; '' take it as it is");
+      }
+      c = kEscaped[escape];
+    }
+    value += c;
+  }
+  return Error("a quote is not closed");
+}
+
+// All of what stands behind the =.
+absl::StatusOr<std::string> ReadValue(absl::string_view text) {
+  text = absl::StripLeadingAsciiWhitespace(text);
+  if (!text.empty() && (text.front() == '"' || text.front() == '\'')) {
+    const char quote = text.front();
+    text.remove_prefix(1);
+    auto value = ReadQuoted(quote, &text);
+    if (value.ok() && !EndsHere(text)) return Error("something stands behind the closing quote");
+    return value;
+  }
+  const absl::string_view bare = absl::StripAsciiWhitespace(text.substr(0, text.find('#')));
+  if (bare.find_first_of(" \t\"'") != bare.npos) {
+    return Error("a value with blanks or quotes in it stands in quotes");
+  }
+  return std::string(bare);
+}
+
+absl::StatusOr<std::string> ReadSection(absl::string_view line) {
+  const size_t end = line.find(']');
+  if (end == line.npos || !EndsHere(line.substr(end + 1))) return Error("not [SECTION]");
+  return std::string(absl::StripAsciiWhitespace(line.substr(1, end - 1)));
+}
+
+absl::StatusOr<ConfigEntry> ReadEntry(const std::string& section, absl::string_view line) {
+  const size_t equals = line.find('=');
+  if (equals == line.npos) return Error("neither [SECTION] nor KEY = VALUE");
+  const absl::string_view name = absl::StripTrailingAsciiWhitespace(line.substr(0, equals));
+  if (section.empty() || name.empty()) return Error("not KEY = VALUE within a [SECTION]");
+  auto value = ReadValue(line.substr(equals + 1));
+  if (!value.ok()) return value.status();
+  return ConfigEntry{absl::StrCat(section, ".", name), *std::move(value)};
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<ConfigEntry>> ReadConfigFile(std::istream& input) {
+  std::vector<ConfigEntry> entries;
+  std::set<std::string> keys;
+  std::string section, text;
+  for (int number = 1; std::getline(input, text); ++number) {
+    const auto error = [number](const absl::Status& status) {
+      return Error(absl::StrCat("line ", number, ": ", status.message()));
+    };
+    const absl::string_view line = absl::StripAsciiWhitespace(text);
+    if (EndsHere(line)) continue;
+    if (line.front() == '[') {
+      auto name = ReadSection(line);
+      if (!name.ok()) return error(name.status());
+      section = *std::move(name);
+      continue;
+    }
+    auto entry = ReadEntry(section, line);
+    if (!entry.ok()) return error(entry.status());
+    if (!keys.insert(entry->key).second) return error(Error(entry->key + " is set twice"));
+    entries.push_back(*std::move(entry));
+  }
+  return entries;
+}
+
+std::string QuotedConfigValue(std::string_view value) {
+  std::string quoted = "\"";
+  for (const char c : value) {
+    const size_t escape = kEscaped.find(c);
+    if (escape == kEscaped.npos) {
+      quoted += c;
+    } else {
+      quoted += '\\';
+      quoted += kEscapes[escape];
+    }
+  }
+  return quoted + '"';
+}
+
+}  // namespace im

@@ -1,0 +1,33 @@
+// The file format of configurations, the plain part of TOML (https://toml.io/en/v1.0.0):
+//
+//   # a comment
+//   [section]
+//   number = 5                  # bare: without blanks, quotes, and # in it
+//   text = "a \"b\" c"          # \" \\ \n \r \t are the escapes
+//   path = '/as/it "stands"'
+//
+// Unlike in TOML, text may stand bare, too. There are no lists, dates and tables in tables.
+#pragma once
+
+#include <istream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace im {
+
+struct ConfigEntry {
+  std::string key;  // "section.name"
+  std::string value;
+};
+
+// In the file's order. INVALID_ARGUMENT names the line: what is no entry, a quote that is not
+// closed, a key that is set twice.
+absl::StatusOr<std::vector<ConfigEntry>> ReadConfigFile(std::istream& input);
+
+// As ReadConfigFile reads it back, whatever is in it.
+std::string QuotedConfigValue(std::string_view value);
+
+}  // namespace im
