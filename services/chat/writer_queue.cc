@@ -16,6 +16,10 @@ using Seconds = std::chrono::duration<double>;
 // Messages that gathering is expected to bring, so that it is done.
 constexpr double kWorthGathering = 1.5;
 
+// Gathering ends early once nothing came for this part of its time: a wave of answers to the batch
+// before is over.
+constexpr int kPausesInGathering = 3;
+
 // What came so long ago weighs in the pace.
 double WeightOfOld(steady_clock::duration age) { return std::exp(-Seconds(age).count() / 0.02); }
 
@@ -84,7 +88,12 @@ void WriterQueue::Gather(size_t most) {
   const double pace = pace_ * WeightOfOld(now - taken_at_);
   const Seconds gather = std::min<Seconds>(limits_.gather, round_ * limits_.gather_share);
   if (pace * gather.count() < kWorthGathering) return;
-  Await(most, now + std::chrono::duration_cast<steady_clock::duration>(gather));
+  const auto duration = std::chrono::duration_cast<steady_clock::duration>(gather);
+  const auto end = now + duration;
+  for (size_t had = 0; Size() > had && Size() < most && !closed_ && steady_clock::now() < end;) {
+    had = Size();
+    Await(most, std::min(end, steady_clock::now() + duration / kPausesInGathering));
+  }
 }
 
 WriterQueue::Work WriterQueue::Take(size_t most, bool wait) {

@@ -91,7 +91,8 @@ struct WriterQueueLimits {
   std::chrono::milliseconds stale{5'000};
   // How long messages are gathered before a batch begins, when they come so fast that it pays (the
   // cost of an append is its call more than its rows): for a share of what a round takes, since
-  // waiting is felt where calls are quick, and pays where the processors are busy; at most so long.
+  // waiting is felt where calls are quick, and pays where the processors are busy; at most so long,
+  // and no longer than they keep coming.
   double gather_share = 0.2;
   std::chrono::microseconds gather{600};
 };
