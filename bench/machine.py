@@ -9,7 +9,7 @@ import time
 
 # Debian's packages whose versions matter to the figures.
 PACKAGES = {"g++": "GCC", "libgrpc++-dev": "gRPC", "libprotobuf-dev": "Protobuf", "libpqxx-dev": "libpqxx",
-            "libnghttp2-dev": "nghttp2", "libssl-dev": "OpenSSL", "libabsl-dev": "Abseil"}
+            "libnghttp2-dev": "nghttp2", "libssl-dev": "OpenSSL", "libmimalloc-dev": "mimalloc", "libabsl-dev": "Abseil"}
 
 
 def first_line(command):

@@ -292,10 +292,11 @@ def main():
     report.play(scenarios(str(home / "certs" / "ca.crt")))
     rates = report.rates()
     report.play([LONG_HISTORY if options.long else HISTORY])
+    command = "./im bench report" + "".join(f" --{name}" for name in ("quick", "long") if getattr(options, name))
     text = f"""# Performance
 
-Written by `./im bench report` on {datetime.date.today()}, from commit {commit}. To repeat it: a set-up of its own
-(`export IM_HOME=/tmp/im-bench; ./im up --port 7600`), nothing else running, `./im bench report`; the scenarios and
+Written by `{command}` on {datetime.date.today()}, from commit {commit}. To repeat it: a set-up of its own
+(`export IM_HOME=/tmp/im-bench; ./im up --port 7600`), nothing else running, `{command}`; the scenarios and
 their figures are explained in [bench/README.md](../bench/README.md).
 
 Every run was complete: nothing lost, duplicated or reordered, or the row says FAILED.

@@ -4,9 +4,10 @@
 //   config.Add("server.listen", &options.listen, "Address to listen on.");
 //   if (auto exit_code = config.Parse(argc, argv)) return *exit_code;
 //
-// The option "server.listen" is the key `listen` of section [server] in the file, IM_SERVER_LISTEN
-// in the environment and --server.listen on the command line. Unknown keys and bad values are
-// errors that say where. --print-config prints the result as a file; --help prints the reference.
+// The option "server.listen" is the key `listen` of section [server] in the file (its format is in
+// config_file.h), IM_SERVER_LISTEN in the environment and --server.listen on the command line.
+// Unknown keys and bad values are errors that say where. --print-config prints the result as a
+// file; --help prints the reference.
 #pragma once
 
 #include <CLI/CLI.hpp>
