@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/config_file.h"
@@ -10,16 +11,20 @@
 namespace im::bench {
 namespace {
 
-// Empty: the file or the key is not there.
-absl::StatusOr<std::string> SettingIn(const std::string& home, const std::string& service,
-                                      const std::string& key) {
+using Settings = std::vector<ConfigEntry>;
+
+// None, if the file is not there.
+absl::StatusOr<Settings> ReadSettings(const std::string& home, const std::string& service) {
   const std::string path = absl::StrCat(home, "/etc/", service, ".conf");
   std::ifstream file(path);
-  const auto entries = ReadConfigFile(file);
-  if (!entries.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": ", entries.status().message()));
-  }
-  for (const ConfigEntry& entry : *entries) {
+  auto settings = ReadConfigFile(file);
+  if (settings.ok()) return settings;
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", settings.status().message()));
+}
+
+// Empty: it is not set.
+std::string ValueOf(const Settings& settings, const std::string& key) {
+  for (const ConfigEntry& entry : settings) {
     if (entry.key == key) return entry.value;
   }
   return "";
@@ -30,15 +35,17 @@ absl::StatusOr<std::string> SettingIn(const std::string& home, const std::string
 absl::StatusOr<std::string> SettingOf(const Target& target, const std::string& service,
                                       const std::string& key) {
   if (target.home.empty()) return "";
-  return SettingIn(target.home, service, key);
+  IM_ASSIGN_OR_RETURN(const Settings settings, ReadSettings(target.home, service));
+  return ValueOf(settings, key);
 }
 
 absl::StatusOr<Target> FindTarget(const TargetOptions& options) {
   const char* home_variable = std::getenv("IM_HOME");
   const std::string home = home_variable == nullptr ? ".im" : home_variable;
-  IM_ASSIGN_OR_RETURN(const std::string plaintext, SettingIn(home, "gateway", "server.listen"));
-  IM_ASSIGN_OR_RETURN(const std::string tls, SettingIn(home, "gateway", "server.tls_listen"));
-  const std::string& here = options.ca_file.empty() ? plaintext : tls;
+  IM_ASSIGN_OR_RETURN(const Settings gateway, ReadSettings(home, "gateway"));
+  const std::string plaintext = ValueOf(gateway, "server.listen");
+  const std::string here =
+      options.ca_file.empty() ? plaintext : ValueOf(gateway, "server.tls_listen");
   Target target;
   target.address = options.connect.empty() ? here : options.connect;
   if (target.address.empty()) {
@@ -56,7 +63,8 @@ absl::StatusOr<Target> FindTarget(const TargetOptions& options) {
   target.ca_file = options.ca_file;
   if (target.address == here) target.home = home;
   if (target.database_url.empty() && target.address == here) {
-    IM_ASSIGN_OR_RETURN(target.database_url, SettingIn(home, "owner", "database.url"));
+    IM_ASSIGN_OR_RETURN(const Settings owner, ReadSettings(home, "owner"));
+    target.database_url = ValueOf(owner, "database.url");
   }
   return target;
 }

@@ -37,7 +37,7 @@ std::string ValueOf(const CLI::Option& option) {
   return is_number ? value : QuotedConfigValue(WithoutPasswords(value));
 }
 
-// CLI11's own reader loses what is quoted with blanks, commas, # and both kinds of quotes in it.
+// CLI11's own reader breaks up values with commas, # and both kinds of quotes in them.
 class SectionedConfig : public CLI::Config {
  public:
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
@@ -45,8 +45,9 @@ class SectionedConfig : public CLI::Config {
     if (!entries.ok()) throw CLI::ConfigError(std::string(entries.status().message()));
     std::vector<CLI::ConfigItem> items;
     for (ConfigEntry& entry : *entries) {
-      // CLI11 would let the file win over the environment.
-      if (std::getenv(EnvironmentName(entry.key).c_str()) != nullptr) continue;
+      // CLI11 would let the file win over the environment, and takes an empty variable for none.
+      const char* variable = std::getenv(EnvironmentName(entry.key).c_str());
+      if (variable != nullptr && *variable != '\0') continue;
       CLI::ConfigItem item;
       item.name = std::move(entry.key);
       item.inputs = {std::move(entry.value)};

@@ -1,5 +1,6 @@
 #include "common/base/config_file.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <set>
 
@@ -14,7 +15,7 @@ namespace {
 constexpr absl::string_view kEscapes = "\"\\nrt";
 constexpr absl::string_view kEscaped = "\"\\\n\r\t";
 
-absl::Status Error(absl::string_view what) { return absl::InvalidArgumentError(what); }
+absl::Status Wrong(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
 bool EndsHere(absl::string_view rest) {
   rest = absl::StripLeadingAsciiWhitespace(rest);
@@ -33,13 +34,13 @@ absl::StatusOr<std::string> ReadQuoted(char quote, absl::string_view* rest) {
     if (c == '\\' && quote == '"') {
       const size_t escape = ++at < rest->size() ? kEscapes.find((*rest)[at]) : kEscapes.npos;
       if (escape == kEscapes.npos) {
-        return Error("\\ within \"\" stands before one of \" \\ n r t; '' take it as it is");
+        return Wrong("\\ within \"\" stands before one of \" \\ n r t; '' take it as it is");
       }
       c = kEscaped[escape];
     }
     value += c;
   }
-  return Error("a quote is not closed");
+  return Wrong("a quote is not closed");
 }
 
 // All of what stands behind the =.
@@ -49,27 +50,41 @@ absl::StatusOr<std::string> ReadValue(absl::string_view text) {
     const char quote = text.front();
     text.remove_prefix(1);
     auto value = ReadQuoted(quote, &text);
-    if (value.ok() && !EndsHere(text)) return Error("something stands behind the closing quote");
+    if (value.ok() && !EndsHere(text)) return Wrong("something stands behind the closing quote");
     return value;
   }
   const absl::string_view bare = absl::StripAsciiWhitespace(text.substr(0, text.find('#')));
+  if (bare.empty()) return Wrong("a value is missing; an empty one is \"\"");
   if (bare.find_first_of(" \t\"'") != bare.npos) {
-    return Error("a value with blanks or quotes in it stands in quotes");
+    return Wrong("a value with blanks or quotes in it stands in quotes");
+  }
+  if (bare.front() == '[' && bare.back() == ']') {
+    return Wrong("a list is one text, with commas in it");
   }
   return std::string(bare);
 }
 
+bool IsName(absl::string_view text) {
+  const auto fits = [](unsigned char c) {
+    return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.';
+  };
+  return !text.empty() && std::all_of(text.begin(), text.end(), fits);
+}
+
 absl::StatusOr<std::string> ReadSection(absl::string_view line) {
   const size_t end = line.find(']');
-  if (end == line.npos || !EndsHere(line.substr(end + 1))) return Error("not [SECTION]");
-  return std::string(absl::StripAsciiWhitespace(line.substr(1, end - 1)));
+  if (end == line.npos || !EndsHere(line.substr(end + 1))) return Wrong("not [SECTION]");
+  const absl::string_view name = absl::StripAsciiWhitespace(line.substr(1, end - 1));
+  if (!IsName(name)) return Wrong("not [SECTION]");
+  return std::string(name);
 }
 
 absl::StatusOr<ConfigEntry> ReadEntry(const std::string& section, absl::string_view line) {
   const size_t equals = line.find('=');
-  if (equals == line.npos) return Error("neither [SECTION] nor KEY = VALUE");
+  if (equals == line.npos) return Wrong("neither [SECTION] nor KEY = VALUE");
   const absl::string_view name = absl::StripTrailingAsciiWhitespace(line.substr(0, equals));
-  if (section.empty() || name.empty()) return Error("not KEY = VALUE within a [SECTION]");
+  if (!IsName(name)) return Wrong("not KEY = VALUE");
+  if (section.empty()) return Wrong("KEY = VALUE stands in a [SECTION]");
   auto value = ReadValue(line.substr(equals + 1));
   if (!value.ok()) return value.status();
   return ConfigEntry{absl::StrCat(section, ".", name), *std::move(value)};
@@ -83,7 +98,7 @@ absl::StatusOr<std::vector<ConfigEntry>> ReadConfigFile(std::istream& input) {
   std::string section, text;
   for (int number = 1; std::getline(input, text); ++number) {
     const auto error = [number](const absl::Status& status) {
-      return Error(absl::StrCat("line ", number, ": ", status.message()));
+      return Wrong(absl::StrCat("line ", number, ": ", status.message()));
     };
     const absl::string_view line = absl::StripAsciiWhitespace(text);
     if (EndsHere(line)) continue;
@@ -95,7 +110,7 @@ absl::StatusOr<std::vector<ConfigEntry>> ReadConfigFile(std::istream& input) {
     }
     auto entry = ReadEntry(section, line);
     if (!entry.ok()) return error(entry.status());
-    if (!keys.insert(entry->key).second) return error(Error(entry->key + " is set twice"));
+    if (!keys.insert(entry->key).second) return error(Wrong(entry->key + " is set twice"));
     entries.push_back(*std::move(entry));
   }
   return entries;

@@ -1,12 +1,12 @@
-// The file format of configurations, the plain part of TOML (https://toml.io/en/v1.0.0):
+// The file format of configurations, a small part of TOML (https://toml.io/en/v1.0.0):
 //
 //   # a comment
 //   [section]
-//   number = 5                  # bare: without blanks, quotes, and # in it
+//   number = 5                  # bare: without blanks, quotes and # in it
 //   text = "a \"b\" c"          # \" \\ \n \r \t are the escapes
 //   path = '/as/it "stands"'
 //
-// Unlike in TOML, text may stand bare, too. There are no lists, dates and tables in tables.
+// Unlike in TOML, text may stand bare, too, and a section may come twice. There are no lists.
 #pragma once
 
 #include <istream>
@@ -24,7 +24,7 @@ struct ConfigEntry {
 };
 
 // In the file's order. INVALID_ARGUMENT names the line: what is no entry, a quote that is not
-// closed, a key that is set twice.
+// closed, a value that is missing, a key that is set twice.
 absl::StatusOr<std::vector<ConfigEntry>> ReadConfigFile(std::istream& input);
 
 // As ReadConfigFile reads it back, whatever is in it.

@@ -18,7 +18,7 @@ settings_of() {
     /^\[.*\]$/ {section = substr($0, 2, length - 2); next}
     !/^#/ && (at = index($0, " = ")) {
       value = substr($0, at + 3)
-      gsub(/^"|"$/, "", value)
+      if (gsub(/^"|"$/, "", value)) {gsub(/\\"/, "\"", value); gsub(/\\\\/, "\\", value)}
       print section "." substr($0, 1, at - 1) "=" value
     }'
 }

@@ -16,9 +16,9 @@ using Seconds = std::chrono::duration<double>;
 // Messages that gathering is expected to bring, so that it is done.
 constexpr double kWorthGathering = 1.5;
 
-// Gathering ends early once nothing came for this part of its time: a wave of answers to the batch
-// before is over.
-constexpr int kPausesInGathering = 3;
+// Gathering goes in so many parts, and ends with the first that brings nothing: the wave of answers
+// to the batch before is over.
+constexpr int kGatheringParts = 3;
 
 // What came so long ago weighs in the pace.
 double WeightOfOld(steady_clock::duration age) { return std::exp(-Seconds(age).count() / 0.02); }
@@ -90,10 +90,11 @@ void WriterQueue::Gather(size_t most) {
   if (pace * gather.count() < kWorthGathering) return;
   const auto duration = std::chrono::duration_cast<steady_clock::duration>(gather);
   const auto end = now + duration;
-  for (size_t had = 0; Size() > had && Size() < most && !closed_ && steady_clock::now() < end;) {
-    had = Size();
-    Await(most, std::min(end, steady_clock::now() + duration / kPausesInGathering));
-  }
+  size_t had = 0;
+  do {
+    had = sends_.size();
+    Await(most, std::min(end, steady_clock::now() + duration / kGatheringParts));
+  } while (sends_.size() > had && Size() < most && steady_clock::now() < end);
 }
 
 WriterQueue::Work WriterQueue::Take(size_t most, bool wait) {

@@ -92,7 +92,7 @@ struct WriterQueueLimits {
   // How long messages are gathered before a batch begins, when they come so fast that it pays (the
   // cost of an append is its call more than its rows): for a share of what a round takes, since
   // waiting is felt where calls are quick, and pays where the processors are busy; at most so long,
-  // and no longer than they keep coming.
+  // in thirds, of which the first that brings nothing is the last.
   double gather_share = 0.2;
   std::chrono::microseconds gather{600};
 };

@@ -44,7 +44,7 @@ TEST(ConfigFileTest, ReadsSectionsKeysAndValues) {
 TEST(ConfigFileTest, ValuesStandBareOrInQuotes) {
   EXPECT_EQ(ValueOf("127.0.0.1:7400"), "127.0.0.1:7400");
   EXPECT_EQ(ValueOf("unix:/a,unix:/b# two"), "unix:/a,unix:/b");
-  EXPECT_EQ(ValueOf(""), "");
+  EXPECT_EQ(ValueOf("[::1]:7400"), "[::1]:7400");
   EXPECT_EQ(ValueOf("\"\""), "");
   EXPECT_EQ(ValueOf("\"a, b #c 'd'\" # e"), "a, b #c 'd'");
   EXPECT_EQ(ValueOf("'a, b #c \"d\" \\'# e"), "a, b #c \"d\" \\");
@@ -61,11 +61,15 @@ TEST(ConfigFileTest, ErrorsNameTheLine) {
   EXPECT_THAT(ErrorOf("[a]\nb = c d"), HasSubstr("stands in quotes"));
   EXPECT_THAT(ErrorOf("[a]\nb = c\"d\""), HasSubstr("stands in quotes"));
   EXPECT_THAT(ErrorOf("[a]\nb = [\"c\", \"d\"]"), HasSubstr("stands in quotes"));
+  EXPECT_THAT(ErrorOf("[a]\nb = [c,d]"), HasSubstr("line 2: a list is one text"));
+  EXPECT_THAT(ErrorOf("[a]\nb = # c"), HasSubstr("line 2: a value is missing"));
   EXPECT_THAT(ErrorOf("[a]\nb\n"), HasSubstr("line 2: neither [SECTION] nor KEY = VALUE"));
   EXPECT_THAT(ErrorOf("[a]\n= b\n"), HasSubstr("line 2: not KEY = VALUE"));
-  EXPECT_THAT(ErrorOf("b = c\n"), HasSubstr("line 1: not KEY = VALUE within a [SECTION]"));
+  EXPECT_THAT(ErrorOf("[a]\n\"b\" = c\n"), HasSubstr("line 2: not KEY = VALUE"));
+  EXPECT_THAT(ErrorOf("b = c\n"), HasSubstr("line 1: KEY = VALUE stands in a [SECTION]"));
   EXPECT_THAT(ErrorOf("[a\nb = c\n"), HasSubstr("line 1: not [SECTION]"));
   EXPECT_THAT(ErrorOf("[a] b\n"), HasSubstr("line 1: not [SECTION]"));
+  EXPECT_THAT(ErrorOf("[[a]]\n"), HasSubstr("line 1: not [SECTION]"));
   EXPECT_THAT(ErrorOf("[a]\nb = 1\n[c]\nb = 2\n[a]\nb = 3\n"),
               HasSubstr("line 6: a.b is set twice"));
 }

@@ -63,6 +63,13 @@ TEST_F(ConfigTest, FileEnvironmentAndFlagsInRisingWeight) {
   EXPECT_EQ(count_, 5);
 }
 
+TEST_F(ConfigTest, AnEmptyVariableIsNone) {
+  Write("[writers]\ncount = 3\n[door]\nname = x\n");
+  setenv("IM_WRITERS_COUNT", "", 1);
+  EXPECT_EQ(Parse({}), -1) << err_;
+  EXPECT_EQ(count_, 3);
+}
+
 TEST_F(ConfigTest, QuotesKeepBlanksCommasAndHashes) {
   Write("# one\n[door]\nname = \"/a b, c#d/'e\" # two\nopen = false # three\n");
   EXPECT_EQ(Parse({}), -1) << err_;

@@ -15,9 +15,10 @@ Every daemon takes a file (`--config FILE`), environment variables and flags, ea
 before. The key `listen` in section `[server]` is `IM_SERVER_LISTEN` in the environment and `--server.listen`
 on the command line. `--print-config` prints what is in force, `--help` the reference with the allowed values.
 
-The file is plain TOML: sections, and a key and its value a line, numbers bare and text in quotes; `\\"` and
-`\\\\` stand for `"` and `\\` within double quotes, single quotes take text as it is. An unknown key, a key set
-twice and a line that is none are errors that name the key or the line.
+The file is a small part of TOML: sections, comments, and a key and its value a line, numbers bare and text in
+quotes. Within double quotes `\\"`, `\\\\`, `\\n`, `\\r` and `\\t` are what they are in TOML; single quotes take text
+as it is. Lists are one text, with commas in it. What is unknown, set twice or none of this is an error that names
+the key or the line. An empty environment variable is none.
 
 Below are the defaults, as `--print-config` prints them. This file is made by
 `tests/docs/configuration.py BIN docs/configuration.md --write`; a test compares.
