@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/config_file.h"
@@ -11,10 +10,8 @@
 namespace im::bench {
 namespace {
 
-using Settings = std::vector<ConfigEntry>;
-
 // None, if the file is not there.
-absl::StatusOr<Settings> ReadSettings(const std::string& home, const std::string& service) {
+absl::StatusOr<ConfigValues> ReadSettings(const std::string& home, const std::string& service) {
   const std::string path = absl::StrCat(home, "/etc/", service, ".conf");
   std::ifstream file(path);
   auto settings = ReadConfigFile(file);
@@ -23,11 +20,9 @@ absl::StatusOr<Settings> ReadSettings(const std::string& home, const std::string
 }
 
 // Empty: it is not set.
-std::string ValueOf(const Settings& settings, const std::string& key) {
-  for (const ConfigEntry& entry : settings) {
-    if (entry.key == key) return entry.value;
-  }
-  return "";
+std::string ValueOf(const ConfigValues& settings, const std::string& key) {
+  const auto at = settings.find(key);
+  return at == settings.end() ? "" : at->second;
 }
 
 }  // namespace
@@ -35,14 +30,14 @@ std::string ValueOf(const Settings& settings, const std::string& key) {
 absl::StatusOr<std::string> SettingOf(const Target& target, const std::string& service,
                                       const std::string& key) {
   if (target.home.empty()) return "";
-  IM_ASSIGN_OR_RETURN(const Settings settings, ReadSettings(target.home, service));
+  IM_ASSIGN_OR_RETURN(const ConfigValues settings, ReadSettings(target.home, service));
   return ValueOf(settings, key);
 }
 
 absl::StatusOr<Target> FindTarget(const TargetOptions& options) {
   const char* home_variable = std::getenv("IM_HOME");
   const std::string home = home_variable == nullptr ? ".im" : home_variable;
-  IM_ASSIGN_OR_RETURN(const Settings gateway, ReadSettings(home, "gateway"));
+  IM_ASSIGN_OR_RETURN(const ConfigValues gateway, ReadSettings(home, "gateway"));
   const std::string plaintext = ValueOf(gateway, "server.listen");
   const std::string here =
       options.ca_file.empty() ? plaintext : ValueOf(gateway, "server.tls_listen");
@@ -63,7 +58,7 @@ absl::StatusOr<Target> FindTarget(const TargetOptions& options) {
   target.ca_file = options.ca_file;
   if (target.address == here) target.home = home;
   if (target.database_url.empty() && target.address == here) {
-    IM_ASSIGN_OR_RETURN(const Settings owner, ReadSettings(home, "owner"));
+    IM_ASSIGN_OR_RETURN(const ConfigValues owner, ReadSettings(home, "owner"));
     target.database_url = ValueOf(owner, "database.url");
   }
   return target;

@@ -41,16 +41,16 @@ std::string ValueOf(const CLI::Option& option) {
 class SectionedConfig : public CLI::Config {
  public:
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    auto entries = ReadConfigFile(input);
-    if (!entries.ok()) throw CLI::ConfigError(std::string(entries.status().message()));
+    const auto values = ReadConfigFile(input);
+    if (!values.ok()) throw CLI::ConfigError(std::string(values.status().message()));
     std::vector<CLI::ConfigItem> items;
-    for (ConfigEntry& entry : *entries) {
+    for (const auto& [key, value] : *values) {
       // CLI11 would let the file win over the environment, and takes an empty variable for none.
-      const char* variable = std::getenv(EnvironmentName(entry.key).c_str());
+      const char* variable = std::getenv(EnvironmentName(key).c_str());
       if (variable != nullptr && *variable != '\0') continue;
       CLI::ConfigItem item;
-      item.name = std::move(entry.key);
-      item.inputs = {std::move(entry.value)};
+      item.name = key;
+      item.inputs = {value};
       items.push_back(std::move(item));
     }
     return items;

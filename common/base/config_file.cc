@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <set>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -79,7 +79,8 @@ absl::StatusOr<std::string> ReadSection(absl::string_view line) {
   return std::string(name);
 }
 
-absl::StatusOr<ConfigEntry> ReadEntry(const std::string& section, absl::string_view line) {
+absl::StatusOr<ConfigValues::value_type> ReadEntry(const std::string& section,
+                                                   absl::string_view line) {
   const size_t equals = line.find('=');
   if (equals == line.npos) return Wrong("neither [SECTION] nor KEY = VALUE");
   const absl::string_view name = absl::StripTrailingAsciiWhitespace(line.substr(0, equals));
@@ -87,14 +88,13 @@ absl::StatusOr<ConfigEntry> ReadEntry(const std::string& section, absl::string_v
   if (section.empty()) return Wrong("KEY = VALUE stands in a [SECTION]");
   auto value = ReadValue(line.substr(equals + 1));
   if (!value.ok()) return value.status();
-  return ConfigEntry{absl::StrCat(section, ".", name), *std::move(value)};
+  return ConfigValues::value_type(absl::StrCat(section, ".", name), *std::move(value));
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<ConfigEntry>> ReadConfigFile(std::istream& input) {
-  std::vector<ConfigEntry> entries;
-  std::set<std::string> keys;
+absl::StatusOr<ConfigValues> ReadConfigFile(std::istream& input) {
+  ConfigValues values;
   std::string section, text;
   for (int number = 1; std::getline(input, text); ++number) {
     const auto error = [number](const absl::Status& status) {
@@ -110,10 +110,10 @@ absl::StatusOr<std::vector<ConfigEntry>> ReadConfigFile(std::istream& input) {
     }
     auto entry = ReadEntry(section, line);
     if (!entry.ok()) return error(entry.status());
-    if (!keys.insert(entry->key).second) return error(Wrong(entry->key + " is set twice"));
-    entries.push_back(*std::move(entry));
+    const auto [at, is_new] = values.insert(*std::move(entry));
+    if (!is_new) return error(Wrong(at->first + " is set twice"));
   }
-  return entries;
+  return values;
 }
 
 std::string QuotedConfigValue(std::string_view value) {

@@ -10,22 +10,20 @@
 #pragma once
 
 #include <istream>
+#include <map>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace im {
 
-struct ConfigEntry {
-  std::string key;  // "section.name"
-  std::string value;
-};
+// By "section.name".
+using ConfigValues = std::map<std::string, std::string>;
 
-// In the file's order. INVALID_ARGUMENT names the line: what is no entry, a quote that is not
+// INVALID_ARGUMENT names the line: what is no entry, a quote that is not
 // closed, a value that is missing, a key that is set twice.
-absl::StatusOr<std::vector<ConfigEntry>> ReadConfigFile(std::istream& input);
+absl::StatusOr<ConfigValues> ReadConfigFile(std::istream& input);
 
 // As ReadConfigFile reads it back, whatever is in it.
 std::string QuotedConfigValue(std::string_view value);

@@ -12,33 +12,28 @@ using ::testing::HasSubstr;
 
 std::string ErrorOf(const std::string& text) {
   std::istringstream input(text);
-  const auto entries = ReadConfigFile(input);
-  EXPECT_EQ(entries.status().code(), absl::StatusCode::kInvalidArgument) << text;
-  return std::string(entries.status().message());
+  const auto values = ReadConfigFile(input);
+  EXPECT_EQ(values.status().code(), absl::StatusCode::kInvalidArgument) << text;
+  return std::string(values.status().message());
 }
 
 // Of the only entry in a file that has nothing else.
 std::string ValueOf(const std::string& text) {
   std::istringstream input("[a]\nb = " + text + "\n");
-  const auto entries = ReadConfigFile(input);
-  if (!entries.ok()) return entries.status().ToString();
-  EXPECT_EQ(entries->size(), 1) << text;
-  return entries->at(0).value;
+  const auto values = ReadConfigFile(input);
+  if (!values.ok()) return values.status().ToString();
+  EXPECT_EQ(values->size(), 1) << text;
+  return values->at("a.b");
 }
 
 TEST(ConfigFileTest, ReadsSectionsKeysAndValues) {
   std::istringstream input(
       "# first\n\n[door]  # which\r\n  name = \"x\"\r\nopen=true\n\n[ writers ]\ncount = 3 # so "
       "many");
-  const auto entries = ReadConfigFile(input);
-  ASSERT_TRUE(entries.ok()) << entries.status();
-  ASSERT_EQ(entries->size(), 3);
-  EXPECT_EQ(entries->at(0).key, "door.name");
-  EXPECT_EQ(entries->at(0).value, "x");
-  EXPECT_EQ(entries->at(1).key, "door.open");
-  EXPECT_EQ(entries->at(1).value, "true");
-  EXPECT_EQ(entries->at(2).key, "writers.count");
-  EXPECT_EQ(entries->at(2).value, "3");
+  const auto values = ReadConfigFile(input);
+  ASSERT_TRUE(values.ok()) << values.status();
+  EXPECT_EQ(*values,
+            (ConfigValues{{"door.name", "x"}, {"door.open", "true"}, {"writers.count", "3"}}));
 }
 
 TEST(ConfigFileTest, ValuesStandBareOrInQuotes) {

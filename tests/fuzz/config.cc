@@ -73,9 +73,8 @@ Result Parse(const ConfigFile& file, bool print) {
 
 void CheckQuoting(const std::string& value) {
   std::istringstream file("[a]\nb = " + QuotedConfigValue(value) + " # c");
-  const auto entries = ReadConfigFile(file);
-  Check(entries.ok() && entries->size() == 1 && entries->front().value == value,
-        "what is quoted is read back");
+  const auto values = ReadConfigFile(file);
+  Check(values.ok() && *values == ConfigValues{{"a.b", value}}, "what is quoted is read back");
 }
 
 void CheckValues(const GatewayConfig& values) {
